@@ -1,0 +1,81 @@
+package torc
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The kinds of failure. Each comes wrapped in an *Error; test with errors.Is.
+var (
+	// ErrNotFound: Get, Delete, or a Put that needs an entry, found none.
+	ErrNotFound = errors.New("no such key")
+	// ErrExists: Put with IfAbsent found an entry.
+	ErrExists = errors.New("the key exists already")
+	// ErrConflict: Put with IfVersion found another entry than the one named.
+	ErrConflict = errors.New("the entry has changed")
+	// ErrUnavailable: whoever had to be asked can't be reached or doesn't
+	// answer. The error's Member says who and its Since since when. Nothing was
+	// changed, unless the error is ErrUnknownOutcome too.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrUnknownOutcome: a write was sent and its answer never came, so it may
+	// have happened, or may yet. Putting the same again is safe; a Put with a
+	// condition is for the caller to look into.
+	ErrUnknownOutcome = errors.New("the write may or may not have happened")
+	// ErrInvalid: the key, the value, an option or a URL is none that the
+	// table can take. Nothing was sent.
+	ErrInvalid = errors.New("invalid")
+	// ErrTooLarge: the value is larger than the table takes. Nothing was changed.
+	ErrTooLarge = errors.New("value too large")
+	// ErrUnsupported: this kind of table can't do that.
+	ErrUnsupported = errors.New("not supported by this kind of table")
+	// ErrClosed: the table was closed.
+	ErrClosed = errors.New("table closed")
+)
+
+// Error says what was being done, to which member, and since when that member
+// has been failing.
+type Error struct {
+	Op     string    // "get", "put", "delete", "locate", "members", "open"
+	Key    string    // the key, if one was concerned
+	Member string    // the host:port of the member, if one was concerned
+	Since  time.Time // when that member began to fail; zero if it is not failing
+	Err    error     // what happened; wraps at least one sentinel of this package
+}
+
+// Error formats e in one line, keys quoted and shortened.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("torc: ")
+	b.WriteString(e.Op)
+	if e.Key != "" {
+		b.WriteByte(' ')
+		b.WriteString(QuoteKey(e.Key))
+	}
+	if e.Member != "" {
+		b.WriteString(" at ")
+		b.WriteString(e.Member)
+	}
+	if !e.Since.IsZero() {
+		fmt.Fprintf(&b, " (failing since %s, %s)", e.Since.Format("15:04:05.000"), time.Since(e.Since).Round(time.Millisecond))
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns e.Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// QuoteKey quotes a key for a line that a person reads: at most 64 bytes of it.
+func QuoteKey(key string) string {
+	const most = 64
+	if len(key) <= most {
+		return strconv.Quote(key)
+	}
+	return strconv.Quote(key[:most]) + fmt.Sprintf("... (%d bytes)", len(key))
+}
+
+func invalid(err error) error { return fmt.Errorf("%w: %w", ErrInvalid, err) }

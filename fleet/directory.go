@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// Directory says who the members of a fleet are. The kinds of directory are the
+// fixed list of this package, whose members the client checks itself, and
+// package zookeeper's.
+type Directory interface {
+	// Follow calls report with the membership as soon as it is known, and then
+	// with each later one, always from one goroutine and never with an older
+	// one after a newer. It returns when ctx is done, or with an error that
+	// waiting will not mend (a config that contradicts the URL, say).
+	// Losing touch with the directory is no such error: it is reported as a
+	// Membership with LostContact set.
+	Follow(ctx context.Context, report func(Membership)) error
+}
+
+// Membership is who is in a fleet at one moment.
+type Membership struct {
+	// Generation is drawn when a directory is begun, or begun again after it
+	// lost its data. Versions compare within a generation.
+	Generation uint64
+	// Version grows with each change.
+	Version uint64
+	// Servers, sorted by address, one for each address.
+	Servers []Server
+	// LostContact is since when the directory can't be reached, so that this is
+	// the last membership known; zero while it can.
+	LostContact time.Time
+}
+
+// Server is one member as its directory has it.
+type Server struct {
+	// Addr is its host:port, as clients reach it.
+	Addr string
+	// Weight is its share of the keys against the others'; at least 1.
+	Weight uint32
+	// Incarnation tells one stay of a server in the fleet from the next: it is
+	// another one each time the server has come back.
+	Incarnation string
+	// Down says why the server is out of use although it is on the list; empty
+	// while it is in use. Only lists have such members: a directory in
+	// ZooKeeper has no entry for a server that is down.
+	Down string
+	// Drained servers hold no keys, by a person's word.
+	Drained bool
+}
+
+// Config is what all clients of a fleet have to agree on, or they would look
+// for the same key on different servers. The zero value is the default.
+type Config struct {
+	// Hash is the placement: "ketama" (the default), "ketama-fnv1a64",
+	// "murmur3", "rendezvous" or "jump".
+	Hash string
+	// VNodes is the number of virtual nodes a server has on a murmur3 ring;
+	// 0 means 40.
+	VNodes int
+	// Copies is how many servers hold each key, all counted; 0 means 1.
+	Copies int
+}
