@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The kinds of failure. Each comes wrapped in an *Error; test with errors.Is.
@@ -75,7 +76,11 @@ func QuoteKey(key string) string {
 	if len(key) <= most {
 		return strconv.Quote(key)
 	}
-	return strconv.Quote(key[:most]) + fmt.Sprintf("... (%d bytes)", len(key))
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(key[cut]) {
+		cut-- // not through a character
+	}
+	return strconv.Quote(key[:cut]) + fmt.Sprintf("... (%d bytes)", len(key))
 }
 
 func invalid(err error) error { return fmt.Errorf("%w: %w", ErrInvalid, err) }

@@ -2,11 +2,12 @@ package torc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
+	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -21,7 +22,8 @@ var schemes struct {
 }
 
 // Register makes a kind of table known to [Open] by its URL scheme. Packages of
-// kinds call it from init; a second registration of a scheme panics.
+// kinds call it from init. The scheme is lower case; a second registration of it
+// panics.
 func Register(scheme string, open Opener) {
 	schemes.Lock()
 	defer schemes.Unlock()
@@ -38,12 +40,7 @@ func Register(scheme string, open Opener) {
 func Schemes() []string {
 	schemes.RLock()
 	defer schemes.RUnlock()
-	var s []string
-	for name := range schemes.openers {
-		s = append(s, name)
-	}
-	slices.Sort(s)
-	return s
+	return slices.Sorted(maps.Keys(schemes.openers))
 }
 
 // Open opens the table that rawURL names. The scheme chooses the kind, and the
@@ -62,38 +59,40 @@ func Open(ctx context.Context, rawURL string) (Table, error) {
 	open := schemes.openers[u.Scheme]
 	schemes.RUnlock()
 	if open == nil {
-		return nil, &Error{Op: "open", Err: invalid(fmt.Errorf("no kind of table has the scheme %q: this program knows %s", u.Scheme, strings.Join(Schemes(), ", ")))}
+		return nil, &Error{Op: "open", Err: invalid(fmt.Errorf("no kind of table has the scheme %q: this program knows %s", u.Scheme, list(Schemes())))}
 	}
 	return open(ctx, u)
 }
 
-// URL is a table's URL: scheme://host:port,host:port/path?name=value. It is not
-// a net/url.URL because that has room for one host.
+// URL is a table's URL: scheme://host:port,host:port/path?name=value, or
+// scheme:path?name=value for a kind that needs no host. It is not a net/url.URL
+// because that has room for one host.
 type URL struct {
-	Scheme string
-	Hosts  []string // host:port each, or host where the kind has a default port
-	Path   string   // "" or begins with a slash
+	Scheme string   // lower case
+	Hosts  []string // none twice; host:port each, or host where the kind has a default port
+	Path   string   // begins with a slash where there are Hosts, or is empty
 	Query  url.Values
 }
 
 // ParseURL parses a table's URL. It does not ask whether the kind exists.
+// The error, if any, wraps ErrInvalid.
 func ParseURL(raw string) (*URL, error) {
 	bad := func(format string, args ...any) (*URL, error) {
 		return nil, invalid(fmt.Errorf("%q is not a table's URL: %w", raw, fmt.Errorf(format, args...)))
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok || scheme == "" {
+	if !ok || !isScheme(scheme) {
 		return bad("it needs a scheme, as in zk://127.0.0.1:2181/torc or memcached://127.0.0.1:11211")
 	}
-	u := &URL{Scheme: scheme}
+	u := &URL{Scheme: strings.ToLower(scheme)}
 	rest, query, _ := strings.Cut(rest, "?")
 	var err error
 	if u.Query, err = url.ParseQuery(query); err != nil {
 		return bad("its query: %w", err)
 	}
-	for name, values := range u.Query {
-		if len(values) > 1 {
-			return bad("it has %s more than once", name)
+	for _, name := range slices.Sorted(maps.Keys(u.Query)) {
+		if len(u.Query[name]) > 1 {
+			return bad("it has the parameter %q more than once", name)
 		}
 	}
 	hosts := rest
@@ -105,8 +104,10 @@ func ParseURL(raw string) (*URL, error) {
 	}
 	seen := make(map[string]bool)
 	for _, h := range u.Hosts {
-		if err := CheckAddr(h); err != nil && !errors.Is(err, errNoPort) {
-			return bad("%w", err)
+		if !isHost(h) {
+			if err := CheckAddr(h); err != nil {
+				return bad("%w", err)
+			}
 		}
 		if seen[h] {
 			return bad("it names %s twice", h)
@@ -116,7 +117,7 @@ func ParseURL(raw string) (*URL, error) {
 	return u, nil
 }
 
-// String puts the URL together again.
+// String puts the URL together again, its parameters sorted.
 func (u *URL) String() string {
 	s := u.Scheme + "://" + strings.Join(u.Hosts, ",") + u.Path
 	if len(u.Query) > 0 {
@@ -125,52 +126,67 @@ func (u *URL) String() string {
 	return s
 }
 
-// Known returns an error that names the first parameter that is not among
-// names, so that a misspelt one is not passed over in silence.
+// Known returns an error that names a parameter that is not among names, so
+// that a misspelt one is not passed over in silence.
 func (u *URL) Known(names ...string) error {
-	for name := range u.Query {
+	for _, name := range slices.Sorted(maps.Keys(u.Query)) {
 		if !slices.Contains(names, name) {
-			slices.Sort(names)
-			return invalid(fmt.Errorf("%s:// has no parameter %q: it knows %s", u.Scheme, name, strings.Join(names, ", ")))
+			return invalid(fmt.Errorf("%s:// has no parameter %q: it knows %s", u.Scheme, name, list(names)))
 		}
 	}
 	return nil
 }
 
-var errNoPort = errors.New("no port")
-
 // CheckAddr says what is wrong with addr as a member's host:port, if anything.
-// It asks no name server.
+// It asks no name server. An address has one spelling of its port, no leading
+// zeros, because addresses are compared as names.
 func CheckAddr(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		var ae *net.AddrError
-		if errors.As(err, &ae) && ae.Err == "missing port in address" && addr != "" && !strings.ContainsAny(addr, badHostBytes) {
-			return fmt.Errorf("%q has %w: write host:port", addr, errNoPort)
-		}
+	if isHost(addr) {
+		return fmt.Errorf("%q has no port: write host:port", addr)
+	}
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 || !isHost(addr[:i]) {
 		return fmt.Errorf("%q is not an address: write host:port, or [host]:port for IPv6", addr)
 	}
-	if host == "" || strings.ContainsAny(host, badHostBytes) || strings.HasPrefix(host, "-") {
-		return fmt.Errorf("%q is not an address: %q is not a host", addr, host)
-	}
-	if n, err := parsePort(port); err != nil || n == 0 {
+	if n, err := strconv.ParseUint(addr[i+1:], 10, 16); err != nil || n == 0 || addr[i+1] == '0' {
 		return fmt.Errorf("%q is not an address: the port is a number from 1 to 65535", addr)
 	}
 	return nil
 }
 
-const badHostBytes = " \t\r\n/,?#@\"'\\"
-
-func parsePort(s string) (int, error) {
-	n := 0
+// isHost tells whether s is a host's name, an IPv4 address or an IPv6 address
+// in brackets.
+func isHost(s string) bool {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		ip, err := netip.ParseAddr(inner)
+		return ok && err == nil && ip.Is6() && (ip.Zone() == "" || isHost(ip.Zone()))
+	}
 	for _, c := range []byte(s) {
-		if c < '0' || c > '9' || n > 65535 {
-			return 0, errors.New("not a port")
+		if !isAlnum(c) && c != '-' && c != '.' && c != '_' {
+			return false
 		}
-		n = n*10 + int(c-'0')
 	}
-	if s == "" || n > 65535 {
-		return 0, errors.New("not a port")
+	return s != "" && s[0] != '-' // nothing that a command line could take for a flag
+}
+
+func isScheme(s string) bool {
+	for _, c := range []byte(s) {
+		if !isAlnum(c) && c != '+' && c != '-' && c != '.' {
+			return false
+		}
 	}
-	return n, nil
+	return s != ""
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// list writes names for a person.
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(slices.Values(names)), ", ")
 }

@@ -32,28 +32,24 @@ const (
 	CondVersion           // the entry named, else ErrConflict or ErrNotFound
 )
 
-func (o *PutOptions) require(c Condition) {
-	if o.Cond != CondNone && o.Cond != c {
-		o.err = errors.New("IfAbsent, IfPresent and IfVersion exclude each other: give one")
-	}
-	o.Cond = c
+// IfAbsent makes Put fail with ErrExists if there is an entry at the key.
+func IfAbsent() PutOption {
+	return func(o *PutOptions) { o.require(CondAbsent, Version{}) }
 }
 
-// IfAbsent makes Put fail with ErrExists if there is an entry at the key.
-func IfAbsent() PutOption { return func(o *PutOptions) { o.require(CondAbsent) } }
-
 // IfPresent makes Put fail with ErrNotFound if there is no entry at the key.
-func IfPresent() PutOption { return func(o *PutOptions) { o.require(CondPresent) } }
+func IfPresent() PutOption {
+	return func(o *PutOptions) { o.require(CondPresent, Version{}) }
+}
 
 // IfVersion makes Put fail with ErrConflict if the entry at the key is not the
 // one that v names, and with ErrNotFound if there is none.
 func IfVersion(v Version) PutOption {
 	return func(o *PutOptions) {
-		o.require(CondVersion)
-		o.Version = v
 		if v == (Version{}) {
-			o.err = errors.New("IfVersion takes the version of an entry that was read, not the zero version")
+			o.fail("IfVersion takes the version of an entry that was read, not the zero version")
 		}
+		o.require(CondVersion, v)
 	}
 }
 
@@ -61,10 +57,24 @@ func IfVersion(v Version) PutOption {
 // round up; d must be positive and at most MaxTTL.
 func TTL(d time.Duration) PutOption {
 	return func(o *PutOptions) {
-		o.TTL = d
 		if d <= 0 || d > MaxTTL {
-			o.err = errors.New("a TTL is more than 0 and at most 10 years; without one, an entry does not expire")
+			o.fail("a TTL is more than 0 and at most 10 years; without one, an entry does not expire")
 		}
+		o.TTL = d
+	}
+}
+
+func (o *PutOptions) require(c Condition, v Version) {
+	if o.Cond != CondNone && (o.Cond != c || o.Version != v) {
+		o.fail("IfAbsent, IfPresent and IfVersion exclude each other: give one")
+	}
+	o.Cond, o.Version = c, v
+}
+
+// fail keeps the first thing that is wrong.
+func (o *PutOptions) fail(what string) {
+	if o.err == nil {
+		o.err = errors.New(what)
 	}
 }
 

@@ -2,8 +2,12 @@ package torc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,12 +24,26 @@ const (
 	DefaultPutTimeout = 10 * time.Second
 )
 
+// CheckKey says what is wrong with key on every kind of table, if anything: an
+// error that wraps ErrInvalid.
+func CheckKey(key string) error {
+	if key == "" {
+		return invalid(errors.New("the key is empty"))
+	}
+	if len(key) > MaxKeyLen {
+		return invalid(fmt.Errorf("the key has %d bytes: at most %d", len(key), MaxKeyLen))
+	}
+	return nil
+}
+
 // Table is one hash table that many machines hold together.
 //
 // All methods are safe for concurrent use. Each may block until its context is
 // done; Put and Delete whose context has no deadline get [DefaultPutTimeout].
 // Errors are *[Error] values that wrap one of the sentinels in this package:
-// test for them with errors.Is.
+// test for them with errors.Is. A call that its context ends fails with
+// ErrUnavailable, and a write that was sent with ErrUnknownOutcome; the error
+// wraps the context's too.
 type Table interface {
 	// Get returns the entry at key. ErrNotFound says that there is none; on a
 	// kind that is a cache it may also mean that whoever holds the key can't be
@@ -53,7 +71,8 @@ type Table interface {
 	Members(ctx context.Context) iter.Seq2[View, error]
 
 	// Close lets go of the table's connections and goroutines, and waits for
-	// them. Calls under way fail with ErrClosed. Entries stay where they are.
+	// them. Calls under way fail with ErrClosed, and so do later ones; a second
+	// Close does nothing. Entries stay where they are.
 	Close() error
 }
 
@@ -77,14 +96,25 @@ type Version struct {
 // String formats v as ParseVersion reads it.
 func (v Version) String() string { return fmt.Sprintf("%x-%x", v.Epoch, v.Seq) }
 
-// ParseVersion reads what Version.String wrote.
+// ParseVersion reads what Version.String wrote. The error, if any, wraps
+// ErrInvalid.
 func ParseVersion(s string) (Version, error) {
-	var v Version
-	var rest string
-	if n, _ := fmt.Sscanf(s, "%x-%x%s", &v.Epoch, &v.Seq, &rest); n != 2 {
-		return Version{}, fmt.Errorf("torc: %q is not a version: two hexadecimal numbers with a hyphen between, as `torc get --json` prints them", s)
+	epoch, seq, _ := strings.Cut(s, "-")
+	e, errE := strconv.ParseUint(epoch, 16, 64)
+	n, errN := strconv.ParseUint(seq, 16, 64)
+	if errE != nil || errN != nil {
+		return Version{}, invalid(fmt.Errorf("%q is not a version: two hexadecimal numbers with a hyphen between, as `torc get --json` prints them", s))
 	}
-	return v, nil
+	return Version{Epoch: e, Seq: n}, nil
+}
+
+// MarshalText writes v as String does.
+func (v Version) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (v *Version) UnmarshalText(text []byte) (err error) {
+	*v, err = ParseVersion(string(text))
+	return err
 }
 
 // State is how a member stands.
@@ -111,6 +141,16 @@ func (s State) String() string {
 
 // MarshalText writes the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(stateNames[:], string(text))
+	if i < 0 {
+		return invalid(fmt.Errorf("%q is not a member's state", text))
+	}
+	*s = State(i)
+	return nil
+}
 
 // Member is one machine, or rather one server process, of a table.
 type Member struct {
