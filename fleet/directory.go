@@ -25,6 +25,8 @@ type Membership struct {
 	Generation uint64
 	// Version grows with each change.
 	Version uint64
+	// Config is what the fleet's clients have agreed on.
+	Config Config
 	// Servers, sorted by address, one for each address.
 	Servers []Server
 	// LostContact is since when the directory can't be reached, so that this is

@@ -1,0 +1,124 @@
+package fleet
+
+import (
+	"cmp"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
+	"github.com/torc-dht/torc/ring"
+)
+
+// server is one stay of a server in the fleet: its connections, and what its
+// versions are marked with. Another incarnation is another server.
+type server struct {
+	Server
+	client *memcache.Client
+	epoch  uint64
+}
+
+// routing is where keys go under one view. It never changes; a table has a new
+// one for each view, so that a call sees one view and takes no lock.
+type routing struct {
+	view    torc.View
+	ring    ring.Ring
+	servers []*server // by the ring's index: those in use alone
+	// replaced is closed when the table has a newer routing.
+	replaced chan struct{}
+}
+
+// owner returns the server that holds key, nil when the fleet has none.
+func (r *routing) owner(key string) *server {
+	var buf [1]int
+	owners := r.ring.Owners(buf[:0], key, 1)
+	if len(owners) == 0 {
+		return nil
+	}
+	return r.servers[owners[0]]
+}
+
+// member returns the view's member at addr.
+func (r *routing) member(addr string) torc.Member {
+	i, _ := slices.BinarySearchFunc(r.view.Members, addr, func(m torc.Member, addr string) int {
+		return cmp.Compare(m.Addr, addr)
+	})
+	return r.view.Members[i]
+}
+
+// inUse says whether keys are placed on s.
+func (s *Server) inUse() bool { return s.Down == "" && !s.Drained }
+
+// state says how a view shows s.
+func (s *Server) state() (torc.State, string) {
+	switch {
+	case s.Down != "":
+		return torc.Down, s.Down
+	case s.Drained:
+		return torc.Drained, "drained by a person"
+	}
+	return torc.Up, ""
+}
+
+// newRouting works out where keys go under m. Servers of prev that are in m in
+// the same incarnation keep their connections; connect makes those of the others.
+func newRouting(prev *routing, m Membership, now time.Time, connect func(addr string) *memcache.Client) (*routing, error) {
+	r := &routing{
+		view: torc.View{
+			Generation:  m.Generation,
+			Version:     m.Version,
+			Members:     make([]torc.Member, 0, len(m.Servers)),
+			LostContact: m.LostContact,
+		},
+		replaced: make(chan struct{}),
+	}
+	var members []ring.Member
+	var inUse []Server
+	for _, s := range m.Servers {
+		state, reason := s.state()
+		since := now
+		if i := slices.IndexFunc(prev.view.Members, func(p torc.Member) bool { return p.Addr == s.Addr && p.State == state }); i >= 0 {
+			since = prev.view.Members[i].Since
+		}
+		r.view.Members = append(r.view.Members, torc.Member{Addr: s.Addr, Weight: s.Weight, State: state, Since: since, Reason: reason})
+		if s.inUse() {
+			members = append(members, ring.Member{Addr: s.Addr, Weight: s.Weight})
+			inUse = append(inUse, s)
+		}
+	}
+	var err error
+	if r.ring, err = ring.New(m.Config.Hash, m.Config.VNodes, members); err != nil {
+		return nil, err
+	}
+	for _, s := range inUse {
+		i := slices.IndexFunc(prev.servers, func(p *server) bool { return p.Addr == s.Addr && p.Incarnation == s.Incarnation })
+		if i >= 0 {
+			r.servers = append(r.servers, &server{Server: s, client: prev.servers[i].client, epoch: prev.servers[i].epoch})
+			continue
+		}
+		r.servers = append(r.servers, &server{Server: s, client: connect(s.Addr), epoch: epochOf(s)})
+	}
+	return r, nil
+}
+
+// gone returns the clients of r's servers that next has no use for.
+func (r *routing) gone(next *routing) []*memcache.Client {
+	var clients []*memcache.Client
+	for _, s := range r.servers {
+		if !slices.ContainsFunc(next.servers, func(n *server) bool { return n.client == s.client }) {
+			clients = append(clients, s.client)
+		}
+	}
+	return clients
+}
+
+// epochOf names an incarnation in 64 bits, so that a version read from one
+// server is not taken for a version of another, or of its next stay.
+func epochOf(s Server) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s.Addr))
+	h.Write([]byte{0})
+	h.Write([]byte(s.Incarnation))
+	return h.Sum64()
+}
