@@ -29,6 +29,10 @@ type ProbeConfig struct {
 	// Fall is how many silent checks in a row take the server down, Rise how
 	// many answers in a row bring it up; 0 means 3.
 	Fall, Rise int
+	// TrustFirst makes the first answer of a server of which nothing is known
+	// enough to call it up: for a client that was told of the server and has no
+	// reason to doubt it yet.
+	TrustFirst bool
 	// TrustFirst brings a server of which nothing is known up at its first
 	// answer, without waiting for Rise of them.
 	TrustFirst bool

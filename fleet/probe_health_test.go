@@ -57,6 +57,19 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+func TestHealthTrustsTheFirstAnswer(t *testing.T) {
+	t.Parallel()
+	h := NewHealth(ProbeConfig{TrustFirst: true})
+	if !h.Observe(Answered, 0) || !h.Up() {
+		t.Error("not up after the first answer")
+	}
+	h.Observe(Refused, 0)
+	h.Observe(Answered, 0)
+	if h.Up() {
+		t.Error("up after one answer, although it was known to be down")
+	}
+}
+
 // TestHealthAgainstHistory compares with the rule as one would say it: look back
 // over the whole history.
 func TestHealthAgainstHistory(t *testing.T) {
