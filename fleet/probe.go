@@ -33,9 +33,6 @@ type ProbeConfig struct {
 	// enough to call it up: for a client that was told of the server and has no
 	// reason to doubt it yet.
 	TrustFirst bool
-	// TrustFirst brings a server of which nothing is known up at its first
-	// answer, without waiting for Rise of them.
-	TrustFirst bool
 	// TLS, when not nil, is what the connection is wrapped in.
 	TLS *tls.Config
 	// Dial replaces the net.Dialer.
