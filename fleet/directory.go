@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"time"
+
+	"github.com/torc-dht/torc/ring"
 )
 
 // Directory says who the members of a fleet are. The kinds of directory are the
@@ -40,6 +43,9 @@ type Server struct {
 	Addr string
 	// Weight is its share of the keys against the others'; at least 1.
 	Weight uint32
+	// Name, where it is set, is hashed in place of Addr: twemproxy's fleets name
+	// their servers so that a machine can be replaced and its keys stay.
+	Name string
 	// Incarnation tells one stay of a server in the fleet from the next: it is
 	// another one each time the server has come back.
 	Incarnation string
@@ -54,12 +60,20 @@ type Server struct {
 // Config is what all clients of a fleet have to agree on, or they would look
 // for the same key on different servers. The zero value is the default.
 type Config struct {
-	// Hash is the placement: "ketama" (the default), "ketama-fnv1a64",
-	// "murmur3", "rendezvous" or "jump".
+	// Hash is the placement, one of ring.Kinds; empty means ring.Ketama.
 	Hash string
 	// VNodes is the number of virtual nodes a server has on a murmur3 ring;
-	// 0 means 40.
+	// 0 means ring.DefaultVNodes.
 	VNodes int
 	// Copies is how many servers hold each key, all counted; 0 means 1.
 	Copies int
+}
+
+// WithDefaults returns c with its zero fields filled in.
+func (c Config) WithDefaults() Config {
+	return Config{
+		Hash:   cmp.Or(c.Hash, ring.Ketama),
+		VNodes: cmp.Or(c.VNodes, ring.DefaultVNodes),
+		Copies: cmp.Or(c.Copies, 1),
+	}
 }

@@ -1,17 +1,13 @@
 package fleet
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,11 +28,13 @@ import (
 // Add and Remove change the list while it is followed. All methods are safe for
 // concurrent use; one Follow at a time.
 type List struct {
-	cfg ListConfig
+	cfg  ListConfig
+	path string // of the file that the list is kept in, or empty
 
 	mu struct {
 		sync.Mutex
 		servers map[string]*listed
+		former  map[string]int // stays of the servers that were removed
 		version uint64
 		follow  *following // nil while nobody follows
 	}
@@ -57,7 +55,9 @@ type ListConfig struct {
 type listed struct {
 	Server
 	known bool // checked at least once
-	stays int  // how often it came into use
+	// stays is how often it came into use. Who has stayed before and comes into
+	// use again was away meanwhile.
+	stays int
 	stop  context.CancelFunc
 }
 
@@ -67,65 +67,87 @@ type following struct {
 	probes  sync.WaitGroup
 }
 
-// NewList returns a list of the servers at addrs, with weights, which is nil or
-// has one for each.
+// NewList returns a list of servers, of which it reads Addr, Weight and Name.
 func NewList(cfg ListConfig, servers []Server) (*List, error) {
-	cfg.Config = cfg.Config.withDefaults()
+	cfg.Config = cfg.Config.WithDefaults()
 	cfg.Probe.TrustFirst = true
 	cfg.Probe.TLS = cfg.TLS
 	l := &List{cfg: cfg}
 	l.mu.servers = make(map[string]*listed)
+	l.mu.former = make(map[string]int)
 	for _, s := range servers {
-		if err := l.Add(s.Addr, s.Weight); err != nil {
+		if err := l.checkLocked(s.Addr); err != nil {
 			return nil, err
 		}
+		l.addLocked(s)
 	}
 	return l, nil
 }
 
-// withDefaults returns c with its zero fields filled in.
-func (c Config) withDefaults() Config {
-	return Config{
-		Hash:   cmp.Or(c.Hash, DefaultHash),
-		VNodes: cmp.Or(c.VNodes, DefaultVNodes),
-		Copies: cmp.Or(c.Copies, 1),
+// Add puts the server at addr on the list; weight 0 means 1. It is an error if
+// addr is none or is on the list. A list that came from a file is written there.
+func (l *List) Add(addr string, weight uint32) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.checkLocked(addr); err != nil {
+		return err
 	}
+	s := Server{Addr: addr, Weight: max(weight, 1)}
+	if l.path != "" {
+		if err := addToFile(l.path, s); err != nil {
+			return err
+		}
+	}
+	l.addLocked(s)
+	return nil
 }
 
-// Add puts the server at addr on the list; weight 0 means 1. It is an error if
-// addr is none or is on the list.
-func (l *List) Add(addr string, weight uint32) error {
+// Remove takes the server at addr off the list. It is an error if it isn't
+// there. A list that came from a file is written there.
+func (l *List) Remove(addr string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.servers[addr] == nil {
+		return fmt.Errorf("%w: %s is not on the list", torc.ErrInvalid, addr)
+	}
+	if l.path != "" {
+		if err := removeFromFile(l.path, addr); err != nil {
+			return err
+		}
+	}
+	l.removeLocked(addr)
+	return nil
+}
+
+// checkLocked says whether addr can be added.
+func (l *List) checkLocked(addr string) error {
 	if err := torc.CheckAddr(addr); err != nil {
 		return fmt.Errorf("%w: %w", torc.ErrInvalid, err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.mu.servers[addr] != nil {
 		return fmt.Errorf("%w: %s is on the list already", torc.ErrInvalid, addr)
-	}
-	s := &listed{Server: Server{Addr: addr, Weight: max(weight, 1)}}
-	l.mu.servers[addr] = s
-	l.changedLocked()
-	if l.mu.follow != nil {
-		l.probeLocked(s)
 	}
 	return nil
 }
 
-// Remove takes the server at addr off the list, and says whether it was there.
-func (l *List) Remove(addr string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.mu.servers[addr]
-	if s == nil {
-		return false
+func (l *List) addLocked(s Server) {
+	s.Weight = max(s.Weight, 1)
+	entry := &listed{Server: s, stays: l.mu.former[s.Addr]}
+	l.mu.servers[s.Addr] = entry
+	l.changedLocked()
+	if l.mu.follow != nil {
+		l.probeLocked(entry)
 	}
-	delete(l.mu.servers, addr)
+}
+
+func (l *List) removeLocked(addr string) {
+	s := l.mu.servers[addr]
 	if s.stop != nil {
 		s.stop()
 	}
+	l.mu.former[addr] = s.stays
+	delete(l.mu.servers, addr)
 	l.changedLocked()
-	return true
 }
 
 func (l *List) changedLocked() {
@@ -158,13 +180,16 @@ func (l *List) Follow(ctx context.Context, report func(Membership)) error {
 	for _, s := range l.mu.servers {
 		l.probeLocked(s)
 	}
+	if l.path != "" {
+		f.probes.Go(func() { l.followFile(ctx) })
+	}
 	l.mu.Unlock()
 	defer func() {
-		cancel()
-		f.probes.Wait()
 		l.mu.Lock()
 		l.mu.follow = nil
 		l.mu.Unlock()
+		cancel()
+		f.probes.Wait()
 	}()
 
 	look := time.NewTimer(firstLook)
@@ -217,18 +242,40 @@ func (l *List) probeLocked(s *listed) {
 	s.known, s.Down = false, ""
 	l.mu.follow.probes.Go(func() {
 		defer cancel()
-		Probe(ctx, s.Addr, l.cfg.Probe, func(v Verdict) { l.judge(ctx, s, v) })
+		for ctx.Err() == nil {
+			l.probe(ctx, s)
+		}
 	})
 }
 
-// judge takes in what a check of s has found. Only s's own prober calls it.
-func (l *List) judge(ctx context.Context, s *listed, v Verdict) {
-	down := ""
+// probe checks s until ctx is done, or until s is back but could not be flushed:
+// then it returns after a while, to be called again.
+func (l *List) probe(ctx context.Context, s *listed) {
+	checking, stop := context.WithCancel(ctx)
+	defer stop()
+	Probe(checking, s.Addr, l.cfg.Probe, func(v Verdict) {
+		if !l.judge(ctx, s, v) {
+			stop()
+		}
+	})
+	select {
+	case <-time.After(flushAgain):
+	case <-ctx.Done():
+	}
+}
+
+// flushAgain is how long a list waits before it tries again to flush a server.
+const flushAgain = time.Second
+
+// judge takes in what a check of s has found; false means that s is back but
+// could not be flushed. Only s's own prober calls it.
+func (l *List) judge(ctx context.Context, s *listed, v Verdict) (ok bool) {
+	down, ok := "", true
 	if !v.Up {
 		down = v.Reason.Error()
-	} else if s.known && !l.cfg.Keep {
+	} else if (s.known || s.stays > 0) && !l.cfg.Keep {
 		if err := l.flush(ctx, s.Addr); err != nil {
-			down = fmt.Sprintf("it is back, but could not be flushed: %v", err)
+			down, ok = fmt.Sprintf("it is back, but could not be flushed: %v", err), false
 		}
 	}
 	l.mu.Lock()
@@ -236,7 +283,7 @@ func (l *List) judge(ctx context.Context, s *listed, v Verdict) {
 	first := !s.known
 	s.known = true
 	if !first && s.Down == down {
-		return
+		return ok
 	}
 	if down == "" {
 		s.stays++
@@ -244,6 +291,7 @@ func (l *List) judge(ctx context.Context, s *listed, v Verdict) {
 	}
 	s.Down = down
 	l.changedLocked()
+	return ok
 }
 
 // flush empties the server at addr.
@@ -253,66 +301,4 @@ func (l *List) flush(ctx context.Context, addr string) error {
 	c := memcache.NewClient(addr, memcache.Config{Conns: 1, TLS: l.cfg.TLS})
 	defer c.Close()
 	return c.FlushAll(ctx)
-}
-
-// ParseList reads a list of servers from text: a line for each with its
-// host:port and, if it isn't 1, its weight; blank lines and what follows a # are
-// passed over. The error names every line that is wrong.
-func ParseList(text []byte) ([]Server, error) {
-	var servers []Server
-	var errs []error
-	seen := make(map[string]int)
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line, _, _ := strings.Cut(lines.Text(), "#")
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
-			continue
-		}
-		s := Server{Addr: fields[0], Weight: 1}
-		err := torc.CheckAddr(s.Addr)
-		switch {
-		case err != nil:
-		case len(fields) > 2:
-			err = errors.New("a line has an address and at most a weight")
-		case seen[s.Addr] > 0:
-			err = fmt.Errorf("%s is on line %d already", s.Addr, seen[s.Addr])
-		case len(fields) == 2:
-			s.Weight, err = parseWeight(fields[1])
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
-			continue
-		}
-		seen[s.Addr] = n
-		servers = append(servers, s)
-	}
-	if err := lines.Err(); err != nil {
-		errs = append(errs, err)
-	}
-	return servers, errors.Join(errs...)
-}
-
-// MaxWeight is the largest weight of a server.
-const MaxWeight = 1_000_000
-
-func parseWeight(s string) (uint32, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n < 1 || n > MaxWeight {
-		return 0, fmt.Errorf("%q is not a weight: a number from 1 to %d", s, MaxWeight)
-	}
-	return uint32(n), nil
-}
-
-// readList reads the list in the file at path.
-func readList(path string) ([]Server, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	servers, err := ParseList(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return servers, nil
 }

@@ -5,10 +5,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/ring"
 )
 
 // Defaults of Options.
@@ -18,10 +21,6 @@ const (
 	// means that it is in trouble; and a cache that answers later than this is
 	// no faster than what it stands in front of.
 	DefaultReadTimeout = 500 * time.Millisecond
-	// DefaultVNodes is the number of virtual nodes of a server on a murmur3 ring.
-	DefaultVNodes = 40
-	// DefaultHash is the placement that libmemcached's clients share.
-	DefaultHash = "ketama"
 )
 
 // Options of a table; the zero value is what most callers want.
@@ -67,6 +66,9 @@ func ParseOptions(u *torc.URL, own ...string) (Options, error) {
 		WriteTimeout: p.duration("write-timeout"),
 		Conns:        p.number("conns", 1, 64),
 		TLS:          p.tls(),
+	}
+	if u.Query.Has("hash") && !slices.Contains(ring.Kinds(), o.Config.Hash) {
+		p.fail("hash", "it takes "+strings.Join(ring.Kinds(), ", "))
 	}
 	return o, p.err
 }

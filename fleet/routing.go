@@ -31,12 +31,11 @@ type routing struct {
 
 // owner returns the server that holds key, nil when the fleet has none.
 func (r *routing) owner(key string) *server {
-	var buf [1]int
-	owners := r.ring.Owners(buf[:0], key, 1)
-	if len(owners) == 0 {
+	i := r.ring.Owner(key)
+	if i < 0 {
 		return nil
 	}
-	return r.servers[owners[0]]
+	return r.servers[i]
 }
 
 // member returns the view's member at addr.
@@ -83,7 +82,7 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 		}
 		r.view.Members = append(r.view.Members, torc.Member{Addr: s.Addr, Weight: s.Weight, State: state, Since: since, Reason: reason})
 		if s.inUse() {
-			members = append(members, ring.Member{Addr: s.Addr, Weight: s.Weight})
+			members = append(members, ring.Member{Addr: s.Addr, Weight: s.Weight, Name: s.Name})
 			inUse = append(inUse, s)
 		}
 	}

@@ -1,0 +1,142 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// fakeDirectory reports what a test tells it to.
+type fakeDirectory struct {
+	views chan Membership
+	fail  chan error
+	mu    struct {
+		sync.Mutex
+		version uint64
+	}
+}
+
+func newFakeDirectory() *fakeDirectory {
+	return &fakeDirectory{views: make(chan Membership), fail: make(chan error)}
+}
+
+func (d *fakeDirectory) Follow(ctx context.Context, report func(Membership)) error {
+	for {
+		select {
+		case m := <-d.views:
+			report(m)
+		case err := <-d.fail:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// set makes the servers at addrs the members. It returns when the directory has
+// taken that in.
+func (d *fakeDirectory) set(addrs ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.version++
+	m := Membership{Version: d.mu.version, Config: Config{}.WithDefaults()}
+	for _, a := range addrs {
+		m.Servers = append(m.Servers, Server{Addr: a, Weight: 1, Incarnation: "1"})
+	}
+	d.views <- m
+}
+
+// newTestTable returns a table over a fake directory that begins with addrs.
+func newTestTable(t *testing.T, opts Options, addrs ...string) (*Table, *fakeDirectory) {
+	t.Helper()
+	d := newFakeDirectory()
+	go d.set(addrs...)
+	table, err := New(t.Context(), d, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { table.Close() })
+	return table, d
+}
+
+// waitVersion waits until the table goes by the view of the given version.
+func waitVersion(t *testing.T, table *Table, version uint64) {
+	t.Helper()
+	for v, err := range table.Members(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Version >= version {
+			return
+		}
+	}
+	t.Fatalf("the view %d never came", version)
+}
+
+// listen returns a listener on a free port of loopback, closed at the test's end.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// refusing returns an address that refuses connections.
+func refusing(t *testing.T) string {
+	l := listen(t)
+	l.Close()
+	return l.Addr().String()
+}
+
+// scripted serves connections with serve, which gets each line that comes, and
+// answers by writing to the connection; it returns false to end the connection.
+func scripted(t *testing.T, serve func(c net.Conn, line string) bool) string {
+	l := listen(t)
+	var wg sync.WaitGroup
+	conns := make(map[net.Conn]bool)
+	var mu sync.Mutex
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns[c] = true
+			mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				r := bufio.NewReader(c)
+				for {
+					line, err := r.ReadString('\n')
+					if err != nil || !serve(c, strings.TrimRight(line, "\r\n")) {
+						return
+					}
+					if f := strings.Fields(line); len(f) > 2 && f[0] == "ms" {
+						n, _ := strconv.Atoi(f[2])
+						if _, err := r.Discard(n + 2); err != nil {
+							return
+						}
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}

@@ -1,0 +1,294 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache/memcachetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestGetFromUnreachableServerIsMiss(t *testing.T) {
+	t.Parallel()
+	addr := refusing(t)
+	table, _ := newTestTable(t, Options{}, addr)
+	_, err := table.Get(t.Context(), "k")
+	if !errors.Is(err, torc.ErrNotFound) || !errors.Is(err, torc.ErrUnavailable) {
+		t.Errorf("Get = %v, want a miss that says unavailable", err)
+	}
+	var e *torc.Error
+	if !errors.As(err, &e) || e.Member != addr || e.Since.IsZero() || e.Op != "get" || e.Key != "k" {
+		t.Errorf("Get = %#v, want the operation, the key, the member and since when", e)
+	}
+}
+
+func TestEmptyFleet(t *testing.T) {
+	t.Parallel()
+	table, _ := newTestTable(t, Options{WriteTimeout: 20 * time.Millisecond})
+	if _, err := table.Get(t.Context(), "k"); !errors.Is(err, torc.ErrNotFound) || !errors.Is(err, torc.ErrUnavailable) {
+		t.Errorf("Get = %v, want a miss that says unavailable", err)
+	}
+	if err := table.Put(t.Context(), "k", nil); !errors.Is(err, torc.ErrUnavailable) || errors.Is(err, torc.ErrUnknownOutcome) {
+		t.Errorf("Put = %v, want unavailable", err)
+	}
+	p, err := table.Locate(t.Context(), "k")
+	if err != nil || len(p.Owners) != 0 {
+		t.Errorf("Locate = %v, %v, want no owner", p, err)
+	}
+}
+
+func TestPutWaitsForView(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	table, dir := newTestTable(t, Options{}, refusing(t))
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), "k", []byte("v")) }()
+	select {
+	case err := <-put:
+		t.Fatalf("Put = %v while its server could not be reached", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	dir.set(good)
+	if err := <-put; err != nil {
+		t.Fatalf("Put = %v after the view has changed", err)
+	}
+	e, err := table.Get(t.Context(), "k")
+	if err != nil || string(e.Value) != "v" {
+		t.Fatalf("Get = %q, %v", e.Value, err)
+	}
+}
+
+// A write that hangs in a server which answers nothing goes to the next server
+// as soon as the view says so, however long its own time-out is.
+func TestPendingWriteFollowsView(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	asked := make(chan struct{}, 64)
+	silent := scripted(t, func(net.Conn, string) bool { asked <- struct{}{}; return true })
+	table, dir := newTestTable(t, Options{WriteTimeout: time.Minute}, silent)
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), "k", []byte("v")) }()
+	<-asked
+	dir.set(good)
+	if err := <-put; err != nil {
+		t.Fatalf("Put = %v", err)
+	}
+}
+
+func TestConditionalPutIsSentOnce(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	asked := make(chan struct{}, 64)
+	silent := scripted(t, func(net.Conn, string) bool { asked <- struct{}{}; return true })
+	table, dir := newTestTable(t, Options{}, silent)
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), "k", []byte("v"), torc.IfAbsent()) }()
+	<-asked
+	dir.set(good)
+	if err := <-put; !errors.Is(err, torc.ErrUnknownOutcome) || !errors.Is(err, torc.ErrUnavailable) {
+		t.Fatalf("Put = %v, want an unknown outcome", err)
+	}
+	if _, err := table.Get(t.Context(), "k"); !errors.Is(err, torc.ErrNotFound) {
+		t.Fatalf("Get = %v: it was sent again", err)
+	}
+}
+
+// One that was never sent may go to the next server.
+func TestConditionalPutThatWasNotSentIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	table, dir := newTestTable(t, Options{}, refusing(t))
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), "k", []byte("v"), torc.IfAbsent()) }()
+	select {
+	case err := <-put:
+		t.Fatalf("Put = %v while its server could not be reached", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	dir.set(good)
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWriteGivesUpWithReason(t *testing.T) {
+	t.Parallel()
+	addr := refusing(t)
+	table, _ := newTestTable(t, Options{WriteTimeout: 30 * time.Millisecond}, addr)
+	for op, err := range map[string]error{
+		"put":    table.Put(t.Context(), "k", []byte("v")),
+		"delete": table.Delete(t.Context(), "k"),
+	} {
+		var e *torc.Error
+		if !errors.As(err, &e) || e.Op != op || e.Member != addr || e.Since.IsZero() {
+			t.Errorf("%s = %#v, want who and since when", op, err)
+		}
+		if !errors.Is(err, torc.ErrUnavailable) || errors.Is(err, torc.ErrNotFound) || errors.Is(err, torc.ErrUnknownOutcome) {
+			t.Errorf("%s = %v, want unavailable alone: nothing was sent", op, err)
+		}
+		if !strings.Contains(fmt.Sprint(err), "refused") {
+			t.Errorf("%s = %v does not say why", op, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := table.Put(ctx, "k", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Put = %v, want the context's error too", err)
+	}
+}
+
+func TestCloseEndsWaitingWrites(t *testing.T) {
+	t.Parallel()
+	table, _ := newTestTable(t, Options{}, refusing(t))
+	put := make(chan error)
+	go func() { put <- table.Put(context.Background(), "k", nil) }()
+	table.Close()
+	if err := <-put; !errors.Is(err, torc.ErrClosed) {
+		t.Fatalf("Put = %v, want ErrClosed", err)
+	}
+	if err := table.Close(); err != nil {
+		t.Fatal("a second Close:", err)
+	}
+}
+
+func TestVersionOfAnotherServerConflicts(t *testing.T) {
+	t.Parallel()
+	a, b := memcachetest.Start(t), memcachetest.Start(t)
+	table, dir := newTestTable(t, Options{}, a)
+	if err := table.Put(t.Context(), "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	e, err := table.Get(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir.set(b)
+	waitVersion(t, table, 2)
+	if err := table.Put(t.Context(), "k", []byte("other")); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Put(t.Context(), "k", []byte("w"), torc.IfVersion(e.Version)); !errors.Is(err, torc.ErrConflict) {
+		t.Fatalf("Put = %v, want ErrConflict", err)
+	}
+}
+
+// A server that speaks nonsense costs errors and misses, never another key's
+// value, and never a hang.
+func TestBadServers(t *testing.T) {
+	t.Parallel()
+	opaque := func(line string) string {
+		for _, f := range strings.Fields(line) {
+			if f[0] == 'O' {
+				return f
+			}
+		}
+		return ""
+	}
+	for name, serve := range map[string]func(net.Conn, string) bool{
+		"closes":        func(net.Conn, string) bool { return false },
+		"rubbish":       func(c net.Conn, _ string) bool { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); return true },
+		"endless":       func(c net.Conn, _ string) bool { _, err := c.Write(make([]byte, 1<<16)); return err == nil },
+		"half a value":  func(c net.Conn, l string) bool { io.WriteString(c, "VA 10 "+opaque(l)+"\r\nabc"); return false },
+		"huge":          func(c net.Conn, l string) bool { io.WriteString(c, "VA 99999999999 "+opaque(l)+"\r\n"); return true },
+		"others' value": func(c net.Conn, _ string) bool { io.WriteString(c, "VA 5 O999999\r\nwrong\r\n"); return true },
+		"no terminator": func(c net.Conn, l string) bool { io.WriteString(c, "VA 2 "+opaque(l)+"\r\nabcd\r\n"); return true },
+		"silent":        func(net.Conn, string) bool { return true },
+		"server error":  func(c net.Conn, _ string) bool { io.WriteString(c, "SERVER_ERROR out of memory\r\n"); return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			table, _ := newTestTable(t, Options{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}, scripted(t, serve))
+			for range 3 {
+				if e, err := table.Get(t.Context(), "k"); err == nil {
+					t.Errorf("Get = %q", e.Value)
+				} else if !errors.Is(err, torc.ErrUnavailable) {
+					t.Errorf("Get = %v, want unavailable", err)
+				}
+				if err := table.Put(t.Context(), "k", []byte("v")); !errors.Is(err, torc.ErrUnavailable) {
+					t.Errorf("Put = %v, want unavailable", err)
+				}
+			}
+		})
+	}
+}
+
+func TestDirectoryThatGivesUp(t *testing.T) {
+	t.Parallel()
+	d := newFakeDirectory()
+	wrong := errors.New("wrong")
+	go func() { d.fail <- wrong }()
+	if _, err := New(t.Context(), d, Options{}); !errors.Is(err, wrong) {
+		t.Errorf("New = %v", err)
+	}
+
+	table, d := newTestTable(t, Options{}, refusing(t))
+	go func() { d.fail <- wrong }()
+	var last error
+	for _, err := range table.Members(t.Context()) {
+		last = err
+	}
+	if !errors.Is(last, wrong) {
+		t.Errorf("Members ended with %v", last)
+	}
+}
+
+func TestOpenGivesUpWithContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := New(ctx, newFakeDirectory(), Options{}); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, torc.ErrUnavailable) {
+		t.Errorf("New = %v", err)
+	}
+}
+
+// Servers that stay keep their connections through a change of view, and so do
+// versions that were read from them.
+func TestViewChangeKeepsConnections(t *testing.T) {
+	t.Parallel()
+	a, b := memcachetest.Start(t), memcachetest.Start(t)
+	table, dir := newTestTable(t, Options{}, a)
+	before := table.routing.Load().servers[0].client
+	dir.set(a, b)
+	waitVersion(t, table, 2)
+	for _, s := range table.routing.Load().servers {
+		if s.Addr == a && s.client != before {
+			t.Error("the server that stayed has new connections")
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	table, _ := newTestTable(t, Options{}, memcachetest.Start(t))
+	for _, key := range []string{"", strings.Repeat("k", 251), strings.Repeat("ü", 94)} {
+		if _, err := table.Get(t.Context(), key); !errors.Is(err, torc.ErrInvalid) || errors.Is(err, torc.ErrNotFound) {
+			t.Errorf("Get of a key of %d bytes = %v, want ErrInvalid", len(key), err)
+		}
+		if _, err := table.Locate(t.Context(), key); !errors.Is(err, torc.ErrInvalid) {
+			t.Errorf("Locate of a key of %d bytes = %v, want ErrInvalid", len(key), err)
+		}
+	}
+	if err := table.Put(t.Context(), "k", []byte("small")); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Put(t.Context(), "k", make([]byte, 2<<20)); !errors.Is(err, torc.ErrTooLarge) {
+		t.Errorf("Put of 2 MiB = %v, want ErrTooLarge", err)
+	}
+}
+
+func TestCopiesAreRefused(t *testing.T) {
+	t.Parallel()
+	if _, err := New(t.Context(), newFakeDirectory(), Options{Config: Config{Copies: 3}}); !errors.Is(err, torc.ErrUnsupported) {
+		t.Errorf("New = %v", err)
+	}
+}
