@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/torc-dht/torc/internal/terminal"
+)
+
+// variable returns the environment variable of a flag.
+func variable(flag string) string {
+	return "TORC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// bindEnvironment sets each flag of cmd that was not given from its variable,
+// if that is set and not empty.
+func bindEnvironment(cmd *cobra.Command) (err error) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		value := os.Getenv(variable(f.Name))
+		if f.Changed || value == "" || err != nil || !hasVariable(f) {
+			return
+		}
+		if e := cmd.Flags().Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s=%s in the environment: %w", variable(f.Name), value, e)
+		}
+	})
+	return err
+}
+
+func hasVariable(f *pflag.Flag) bool { return f.Name != "help" && !f.Hidden }
+
+// newEnvironmentTopic returns the help topic that lists the variables of root's
+// commands. It is written when it is asked for, so that it has them all.
+func newEnvironmentTopic(root *cobra.Command) *cobra.Command {
+	topic := &cobra.Command{
+		Use:   "environment",
+		Short: "The variables that stand for flags",
+	}
+	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		fmt.Fprint(cmd.OutOrStdout(), environmentText(root))
+	})
+	return topic
+}
+
+func environmentText(root *cobra.Command) string {
+	type row struct{ usage, commands string }
+	rows := make(map[string]row)
+	note := func(f *pflag.Flag, command string) {
+		if !hasVariable(f) {
+			return
+		}
+		_, usage := pflag.UnquoteUsage(f)
+		usage, _, _ = strings.Cut(usage, ":") // the details differ from command to command
+		r, seen := rows[f.Name]
+		if seen {
+			r.commands += ", " + command
+		} else {
+			r = row{usage, command}
+		}
+		rows[f.Name] = r
+	}
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { note(f, "all") })
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Name() == "completion" || !sub.IsAvailableCommand() {
+				continue
+			}
+			sub.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+				note(f, strings.TrimPrefix(sub.CommandPath(), root.Name()+" "))
+			})
+			walk(sub)
+		}
+	}
+	walk(root)
+
+	var names []string
+	for name := range rows {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var table terminal.Table
+	table.Add("VARIABLE", "FLAG", "MEANING", "COMMANDS")
+	for _, name := range names {
+		table.Add(variable(name), "--"+name, rows[name].usage, rows[name].commands)
+	}
+	return `Each flag has a variable, which holds where the flag is not given. An empty
+variable is none; a flag that is a switch takes 1 or 0, true or false.
+
+` + table.String() + `
+NO_COLOR, if not empty, and TERM=dumb do what --no-color does.
+`
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/crash"
+)
+
+// The exit codes of every program and subcommand.
+const (
+	exitDone      = 0
+	exitFailed    = 1 // anything that is neither of the others, wrong usage and crashes too
+	exitNoSuchKey = 2
+)
+
+func main() {
+	crash.NeverTwo()
+	os.Exit(execute(program(os.Args[0]), os.Args[1:]))
+}
+
+// execute runs a program with its arguments and returns its exit code. The
+// first SIGINT or SIGTERM ends the context that commands see, a second one the
+// process.
+func execute(root *cobra.Command, args []string) (code int) {
+	defer crash.Guard()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted")
+		}
+		complain(root.ErrOrStderr(), root.Name(), err)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var final *finalError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &final):
+		return exitFailed
+	case errors.Is(err, torc.ErrNotFound):
+		return exitNoSuchKey
+	}
+	return exitFailed
+}
+
+// finalError is a failure whatever it wraps: no missing key, though one may be
+// the cause. With said, its lines are on standard error already.
+type finalError struct {
+	err  error
+	said bool
+}
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// complain prints err as one line that begins with the program's name.
+func complain(w io.Writer, name string, err error) {
+	var final *finalError
+	if errors.As(err, &final) && final.said {
+		return
+	}
+	text := strings.TrimPrefix(err.Error(), "torc: ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	fmt.Fprintf(w, "%s: %s\n", name, text)
+}
+
+// programs are the names that the binary acts by, besides torc itself, which is
+// also what an unknown name means.
+var programs = map[string]func() *cobra.Command{
+	"fleet-client": newFleetClient,
+}
+
+// program returns the command tree that goes by the name in arg0.
+func program(arg0 string) *cobra.Command {
+	if build := programs[filepath.Base(arg0)]; build != nil {
+		return build()
+	}
+	return newTorc()
+}
