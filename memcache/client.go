@@ -1,0 +1,340 @@
+package memcache
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of a Config.
+const (
+	// DefaultConns is the number of connections to a server. One is enough for
+	// a client's throughput up to some 64 goroutines, but a large value holds up
+	// all that is behind it; beyond two, batches become smaller and the system
+	// calls more.
+	DefaultConns = 2
+	// DefaultDialTimeout leaves time for one packet of the handshake to be lost
+	// and sent again, which the kernel does after a second.
+	DefaultDialTimeout = 2 * time.Second
+	// DefaultStallTimeout is longer than any pause that a living server or
+	// network makes, and shorter than the kernel's own patience of minutes.
+	DefaultStallTimeout = 30 * time.Second
+	// DefaultMaxPending keeps a connection's calls under way below a megabyte,
+	// and is many times what a server answers in one round trip.
+	DefaultMaxPending = 4096
+	// DefaultMaxPendingBytes is room for one value of DefaultMaxValue, or for
+	// what a gigabit carries in 64 ms.
+	DefaultMaxPendingBytes = 8 << 20
+	// DefaultMaxValue is eight times memcached's own default limit, which is
+	// often raised; each connection may hold one such value of a server's
+	// making.
+	DefaultMaxValue = 8 * DefaultMaxItemSize
+	// DefaultBackoffMin is a few times what a refused dial costs on loopback.
+	DefaultBackoffMin = 10 * time.Millisecond
+	// DefaultBackoffMax is how long a server may be back before it is noticed.
+	DefaultBackoffMax = 500 * time.Millisecond
+)
+
+// Config says how a Client treats its server. The zero value is ready for use;
+// each field that is zero means its default.
+type Config struct {
+	// Conns is the number of connections. A key always uses the same one.
+	Conns int
+	// DialTimeout bounds the making of a connection: name look-up, TCP, TLS and
+	// a first answer from the server.
+	DialTimeout time.Duration
+	// ReadTimeout is how long a request whose context has no deadline waits for
+	// its answer, and up to an eighth longer. 0 means as long as it takes, which
+	// StallTimeout bounds.
+	ReadTimeout time.Duration
+	// StallTimeout is how long a connection may have requests waiting and bring
+	// not one byte before it is closed.
+	StallTimeout time.Duration
+	// MaxPending is how many requests may be under way on a connection, given up
+	// ones included. Further requests wait for room.
+	MaxPending int
+	// MaxPendingBytes is how many bytes of requests may wait to be written to a
+	// connection; one request may always wait.
+	MaxPendingBytes int
+	// MaxValue is the largest value, in bytes, that is sent or received: others
+	// are ErrTooLarge.
+	MaxValue int
+	// BackoffMin and BackoffMax bound the pauses between attempts to reach a
+	// server that fails: each is drawn between 0 and a bound that doubles from
+	// the one to the other. Requests in a pause fail at once.
+	BackoffMin, BackoffMax time.Duration
+	// TLS makes the connections TLS ones. ServerName, when empty, is the
+	// address's host.
+	TLS *tls.Config
+	// Dialer makes connections in place of a net.Dialer; TLS goes on top.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// withDefaults is cfg with nothing left at zero that has a default.
+func (cfg Config) withDefaults() Config {
+	orDefault(&cfg.Conns, DefaultConns)
+	orDefault(&cfg.DialTimeout, DefaultDialTimeout)
+	orDefault(&cfg.StallTimeout, DefaultStallTimeout)
+	orDefault(&cfg.MaxPending, DefaultMaxPending)
+	orDefault(&cfg.MaxPendingBytes, DefaultMaxPendingBytes)
+	orDefault(&cfg.MaxValue, DefaultMaxValue)
+	orDefault(&cfg.BackoffMin, DefaultBackoffMin)
+	orDefault(&cfg.BackoffMax, DefaultBackoffMax)
+	cfg.ReadTimeout = max(cfg.ReadTimeout, 0)
+	cfg.MaxValue = min(cfg.MaxValue, maxAnyValue)
+	cfg.BackoffMax = max(cfg.BackoffMin, cfg.BackoffMax)
+	if cfg.Dialer == nil {
+		cfg.Dialer = func(ctx context.Context, addr string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", addr)
+		}
+	}
+	return cfg
+}
+
+func orDefault[T ~int | ~int64](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+func (cfg *Config) pipeLimits() pipeLimits {
+	l := pipeLimits{
+		calls:  cfg.MaxPending,
+		bytes:  cfg.MaxPendingBytes,
+		value:  cfg.MaxValue,
+		answer: cfg.ReadTimeout,
+		stall:  cfg.StallTimeout,
+	}
+	shortest := l.stall
+	if l.answer > 0 {
+		shortest = min(shortest, l.answer)
+	}
+	l.interval = max(shortest/sweeps, time.Millisecond)
+	return l
+}
+
+// Client speaks to one memcached server, version 1.6 or newer. It is safe for
+// concurrent use: the requests of many goroutines share a few connections and
+// go out together.
+//
+// A request that gets no answer fails with a *ConnError, and is not sent again.
+// When its context ends, only the request is given up, not the connection; the
+// error then wraps the context's. The requests that a client sends for one key
+// are carried out in the order in which they were sent, as long as none of them
+// fails.
+type Client struct {
+	addr   string
+	cfg    Config
+	limits pipeLimits
+	seed   maphash.Seed
+	slots  []slot
+	life   context.Context // ends with Close
+	end    context.CancelFunc
+	wg     sync.WaitGroup // every goroutine and timer of this client
+
+	failing atomic.Pointer[failure] // nil while the server does well
+
+	mu struct {
+		sync.Mutex
+		closed   bool
+		failures int       // in a row, dials and connections that soon broke
+		retry    time.Time // no dial before
+	}
+}
+
+// slot is the place of one connection.
+type slot struct {
+	pipe    atomic.Pointer[pipe]
+	dialing *dial // guarded by Client.mu
+}
+
+// failure is what is known of a server that fails.
+type failure struct {
+	since time.Time
+	err   error // the last
+}
+
+// NewClient returns a client of the server at addr, a host:port. It dials when
+// the first request comes, and again when one comes after a connection broke.
+// Close the client when done.
+func NewClient(addr string, cfg Config) *Client {
+	c := &Client{addr: addr, cfg: cfg.withDefaults(), seed: maphash.MakeSeed()}
+	c.limits = c.cfg.pipeLimits()
+	c.slots = make([]slot, c.cfg.Conns)
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
+}
+
+// Addr is the server's address, as NewClient was given it.
+func (c *Client) Addr() string { return c.addr }
+
+// Close closes the connections and waits until nothing of the client runs any
+// more. Requests under way fail with a *ConnError that wraps ErrClosed, as
+// later ones do.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.mu.closed = true
+	c.mu.Unlock()
+	c.end()
+	for i := range c.slots {
+		if p := c.slots[i].pipe.Load(); p != nil {
+			p.fail(ErrClosed)
+		}
+	}
+	c.wg.Wait()
+	return nil
+}
+
+// Failing says since when the server has been failing, and how it failed last:
+// the first failure after the last good answer on any connection counts. The
+// time is zero, and err nil, while it does well, or as long as nothing was
+// asked of it.
+func (c *Client) Failing() (since time.Time, err error) {
+	if f := c.failing.Load(); f != nil {
+		return f.since, f.err
+	}
+	return time.Time{}, nil
+}
+
+// good notes that the server answered.
+func (c *Client) good() {
+	if c.failing.Load() != nil {
+		c.failing.Store(nil)
+	}
+}
+
+// bad notes that the server failed.
+func (c *Client) bad(err error) {
+	now := time.Now()
+	for {
+		old := c.failing.Load()
+		f := &failure{since: now, err: err}
+		if old != nil {
+			f.since = old.since
+		}
+		if c.failing.CompareAndSwap(old, f) {
+			return
+		}
+	}
+}
+
+// connError is the error of a request that had no answer.
+func (c *Client) connError(err error, sent bool) *ConnError {
+	since, _ := c.Failing()
+	return &ConnError{Addr: c.addr, Since: since, Sent: sent, Err: err}
+}
+
+// timeoutError is why a request failed whose time was up.
+type timeoutError struct {
+	after time.Duration
+	what  string
+}
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("%s within %v", e.what, e.after) }
+
+// Timeout says what it is, as a net.Error does.
+func (e *timeoutError) Timeout() bool { return true }
+
+// Is makes it an os.ErrDeadlineExceeded, as the time-outs of package net are.
+func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// do sends q and waits for its answer. All its errors are *ConnError.
+func (c *Client) do(ctx context.Context, q *query) (answer, error) {
+	if err := ctx.Err(); err != nil {
+		return answer{}, c.connError(err, false)
+	}
+	s := &c.slots[0]
+	if len(c.slots) > 1 && q.key != "" {
+		s = &c.slots[maphash.String(c.seed, q.key)%uint64(len(c.slots))]
+	}
+	cl := calls.Get().(*call)
+	cl.op = q.op
+	cl.timed = false
+	if c.cfg.ReadTimeout > 0 {
+		_, has := ctx.Deadline()
+		cl.timed = !has
+	}
+	for {
+		p := s.pipe.Load()
+		if p == nil {
+			var err error
+			if p, err = c.connect(ctx, s); err != nil {
+				cl.release()
+				return answer{}, err
+			}
+		}
+		room, err := p.send(cl, q)
+		if err == nil {
+			return c.wait(ctx, cl)
+		}
+		if room != nil {
+			if err := c.waitForRoom(ctx, cl.timed, room); err != nil {
+				cl.release()
+				return answer{}, err
+			}
+			continue
+		}
+		s.pipe.CompareAndSwap(p, nil) // dead: the next round dials
+	}
+}
+
+// wait waits for the answer to a call that was sent.
+func (c *Client) wait(ctx context.Context, cl *call) (answer, error) {
+	var s signal
+	if done := ctx.Done(); done == nil {
+		s = <-cl.done
+	} else {
+		select {
+		case s = <-cl.done:
+		case <-done:
+			cl.abandoned.Store(true)
+			return answer{}, c.gaveUp(ctx, true)
+		}
+	}
+	if s == overdue {
+		err := &timeoutError{c.cfg.ReadTimeout, "no answer"}
+		c.bad(err)
+		return answer{}, c.connError(err, true)
+	}
+	a, err, sent := cl.answer, cl.err, cl.sent
+	cl.release()
+	if err != nil {
+		return answer{}, c.connError(err, sent)
+	}
+	return a, nil
+}
+
+// gaveUp is the error of a request whose context ended. That its deadline
+// passed speaks against the server; that it was cancelled doesn't.
+func (c *Client) gaveUp(ctx context.Context, sent bool) error {
+	err := ctx.Err()
+	if err == context.DeadlineExceeded {
+		c.bad(err)
+	}
+	return c.connError(err, sent)
+}
+
+// waitForRoom waits until a connection may have room for another request.
+func (c *Client) waitForRoom(ctx context.Context, timed bool, room <-chan struct{}) error {
+	var late <-chan time.Time
+	if timed {
+		t := time.NewTimer(c.cfg.ReadTimeout)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return c.connError(fmt.Errorf("%w: %w", errFull, ctx.Err()), false)
+	case <-late:
+		return c.connError(fmt.Errorf("%w: %w", errFull, &timeoutError{c.cfg.ReadTimeout, "no room"}), false)
+	}
+}
