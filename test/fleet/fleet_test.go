@@ -1,0 +1,208 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/cluster"
+)
+
+var (
+	faults = flag.Int("faults", 2, "how often each fault is played")
+	table  = flag.String("table", "", "file to write the table of faults to")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if os.Getenv("TORC_SOAK") != "" && *faults < 20 {
+		*faults = 20
+	}
+	code := m.Run()
+	if text := seen.markdown(); text != "" {
+		fmt.Print("\n" + text)
+		if *table != "" {
+			if err := os.WriteFile(*table, []byte(text), 0o644); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}
+	}
+	os.Exit(code)
+}
+
+// seen is what was measured, row by row.
+var seen results
+
+type results struct {
+	sync.Mutex
+	rows []*row
+}
+
+type row struct {
+	what  string
+	limit time.Duration
+	took  []time.Duration
+}
+
+// add records that what took d, and fails the test when that is above limit.
+func (r *results) add(t *testing.T, what string, limit, d time.Duration) {
+	t.Helper()
+	r.Lock()
+	defer r.Unlock()
+	i := slices.IndexFunc(r.rows, func(r *row) bool { return r.what == what })
+	if i < 0 {
+		r.rows = append(r.rows, &row{what: what, limit: limit})
+		i = len(r.rows) - 1
+	}
+	r.rows[i].took = append(r.rows[i].took, d)
+	if d > limit {
+		t.Errorf("%s: %v, at most %v allowed", what, d.Round(time.Millisecond), limit)
+	}
+}
+
+func (r *results) markdown() string {
+	r.Lock()
+	defer r.Unlock()
+	if len(r.rows) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("| fault | allowed | median | worst | times |\n|---|--:|--:|--:|--:|\n")
+	for _, row := range r.rows {
+		slices.Sort(row.took)
+		fmt.Fprintf(&b, "| %s | %v | %v | %v | %d |\n", row.what, row.limit,
+			row.took[len(row.took)/2].Round(time.Millisecond), row.took[len(row.took)-1].Round(time.Millisecond), len(row.took))
+	}
+	return b.String()
+}
+
+// server is one memcached with its watchdog, on a host of their own.
+type server struct {
+	host      *cluster.Host
+	memcached *cluster.Proc
+	watchdog  *cluster.Proc
+}
+
+// fleet is a ZooKeeper, servers, and the three processes that watch them.
+type fleet struct {
+	t        *testing.T
+	cluster  *cluster.Cluster
+	zk       *cluster.ZooKeeper
+	url      string
+	servers  []*server
+	watchers []*cluster.Proc
+}
+
+// start makes a fleet of n servers and returns when all watchers see them.
+func start(t *testing.T, o cluster.Options, n int) *fleet {
+	t.Helper()
+	cluster.Need(t, "memcached", "zookeeper")
+	f := &fleet{t: t, cluster: cluster.ForTest(t, o)}
+	ctx := t.Context()
+	var err error
+	if f.zk, err = f.cluster.Host("zk").ZooKeeper(ctx, cluster.ZooKeeperOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.url = "zk://" + f.zk.Addr + "/torc"
+	for i := range n {
+		s := &server{host: f.cluster.Host(fmt.Sprintf("s%d", i+1))}
+		if s.memcached, err = s.host.Memcached(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if s.watchdog, err = s.host.Torc(ctx, "watchdog", "--table", f.url, s.memcached.Addr); err != nil {
+			t.Fatal(err)
+		}
+		f.servers = append(f.servers, s)
+	}
+	for i := range 3 {
+		w, err := f.cluster.Host(fmt.Sprintf("c%d", i+1)).Torc(ctx, "torc", "watch", "--json", "--table", f.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.watchers = append(f.watchers, w)
+	}
+	f.waitAll(time.Time{}, "the whole fleet", func(v view) bool { return len(v.up()) == n })
+	return f
+}
+
+// view is a line of `torc watch --json`.
+type view struct {
+	Time time.Time `json:"time"`
+	torc.View
+}
+
+func (v view) up() []string {
+	var addrs []string
+	for _, m := range v.Members {
+		if m.State == torc.Up {
+			addrs = append(addrs, m.Addr)
+		}
+	}
+	return addrs
+}
+
+func has(addr string) func(view) bool {
+	return func(v view) bool { return slices.Contains(v.up(), addr) }
+}
+
+func hasNot(addr string) func(view) bool {
+	return func(v view) bool { return !slices.Contains(v.up(), addr) }
+}
+
+// waitAll waits until each watcher has printed, at since or later, a view for
+// which ok holds, and returns when the slowest one had.
+func (f *fleet) waitAll(since time.Time, what string, ok func(view) bool) time.Time {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	defer cancel()
+	var last time.Time
+	for _, w := range f.watchers {
+		line, err := w.WaitLine(ctx, since, func(text string) bool {
+			var v view
+			return json.Unmarshal([]byte(text), &v) == nil && ok(v)
+		})
+		if err != nil {
+			f.t.Fatalf("waiting for %s at %s: %v", what, w.Name, err)
+		}
+		if line.At.After(last) {
+			last = line.At
+		}
+	}
+	return last
+}
+
+// must fails the test when err is one.
+func (f *fleet) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// measure plays act, and records how long the watchers took from its beginning
+// until ok.
+func (f *fleet) measure(what string, limit time.Duration, ok func(view) bool, act func() error) {
+	f.t.Helper()
+	began := time.Now()
+	f.must(act())
+	seen.add(f.t, what, limit, f.waitAll(began, what, ok).Sub(began))
+}
+
+// back records how long the watchers took until ok, from the end of act: from
+// when a server that act starts again answers.
+func (f *fleet) back(what string, limit time.Duration, ok func(view) bool, act func() error) {
+	f.t.Helper()
+	began := time.Now()
+	f.must(act())
+	ended := time.Now()
+	seen.add(f.t, what, limit, max(0, f.waitAll(began, what, ok).Sub(ended)))
+}
