@@ -1,0 +1,162 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Semantics is what a table promises about entries that nobody deleted.
+type Semantics int
+
+const (
+	// Register: they stay.
+	Register Semantics = iota
+	// Cache: they may be gone, and a read that misses one doesn't say that a
+	// later one will. What is read is never older than what it promises.
+	Cache
+)
+
+// DefaultTimeout bounds the search of Linearizable. Histories of a few thousand
+// operations a key take milliseconds; one that takes longer than this has too
+// many at a time on one key, and will not be decided by waiting.
+const DefaultTimeout = 30 * time.Second
+
+// Linearizable returns a *Violation if no order of the operations explains what
+// they saw, and also if none was found in time.
+func Linearizable(h History, s Semantics, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	m := model(s)
+	for key, opsOfKey := range h.byKey() {
+		ops := operations(opsOfKey)
+		left := max(time.Until(deadline), time.Millisecond) // 0 would mean no bound
+		switch porcupine.CheckOperationsTimeout(m, ops, left) {
+		case porcupine.Ok:
+			continue
+		case porcupine.Illegal:
+			return &Violation{Key: key, What: fmt.Sprintf("no order of its %d operations explains what they saw", len(ops)), visual: visual{m, ops}}
+		default:
+			return &Violation{Key: key, What: fmt.Sprintf("undecided after %v: the history has too many operations at a time on one key", timeout), visual: visual{m, ops}}
+		}
+	}
+	return nil
+}
+
+// visual is what porcupine needs to draw a history.
+type visual struct {
+	model porcupine.Model
+	ops   []porcupine.Operation
+}
+
+// Visualize writes an HTML page that shows the longest orders that explain a
+// part of what was seen. Only violations found by Linearizable have one.
+func (v *Violation) Visualize(w io.Writer) error {
+	if v.visual.ops == nil {
+		return fmt.Errorf("check: nothing to draw: %s", v.What)
+	}
+	_, info := porcupine.CheckOperationsVerbose(v.visual.model, v.visual.ops, DefaultTimeout)
+	return porcupine.Visualize(v.visual.model, info, w)
+}
+
+// operations translates the operations of one key, without those that neither
+// did nor saw anything. A write of unknown outcome returns after all others, so
+// that it can be placed anywhere after its call, and also behind everything,
+// which is as good as nowhere. Its client goes on meanwhile, so it is drawn as a
+// client of its own.
+func operations(ops []*Operation) []porcupine.Operation {
+	var extra int
+	var end time.Duration
+	for _, o := range ops {
+		extra, end = max(extra, o.Client), max(end, o.Return)
+	}
+	var out []porcupine.Operation
+	for _, o := range ops {
+		if o.Outcome == Failed || o.Op == Get && o.Outcome == Unknown {
+			continue
+		}
+		p := porcupine.Operation{ClientId: o.Client, Input: o, Call: int64(o.Call), Output: o, Return: int64(o.Return)}
+		if o.Outcome == Unknown {
+			extra++
+			p.ClientId, p.Return = extra, int64(end)+1
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// entry is the state of one key.
+type entry struct {
+	present bool
+	value   Text
+}
+
+// model is a table on one machine, for one key.
+func model(s Semantics) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return entry{} },
+		Step: func(state, input, _ any) (bool, any) {
+			ok, next := step(s, state.(entry), input.(*Operation))
+			return ok, next
+		},
+		DescribeOperation: func(input, _ any) string {
+			o := input.(*Operation)
+			switch {
+			case o.Op == Get || o.Op == Delete:
+				return fmt.Sprintf("%s: %s %q", o.Op, o.Outcome, o.Value)
+			case o.Op == Swap:
+				return fmt.Sprintf("swap %q for %q: %s", o.Expect, o.Value, o.Outcome)
+			default:
+				return fmt.Sprintf("%s %q: %s", o.Op, o.Value, o.Outcome)
+			}
+		},
+		DescribeState: func(state any) string {
+			if e := state.(entry); e.present {
+				return fmt.Sprintf("%q", e.value)
+			}
+			return "no entry"
+		},
+	}
+}
+
+// step tells whether o could end as it did on e, and what e is then.
+func step(s Semantics, e entry, o *Operation) (bool, entry) {
+	gone := !e.present || s == Cache // the entry may be missing
+	written := entry{true, o.Value}
+	switch o.Outcome {
+	case OK:
+		switch o.Op {
+		case Get:
+			return e == written, e
+		case Put:
+			return true, written
+		case PutIfAbsent:
+			return gone, written
+		case Swap:
+			return e == entry{true, o.Expect}, written
+		case Delete:
+			return e.present, entry{}
+		}
+	case Missing:
+		if o.Op == Get || o.Op == Swap {
+			return gone, e
+		}
+		return gone && o.Op == Delete, entry{}
+	case Exists:
+		return e.present, e
+	case Conflict: // in a cache, an entry that moved has another version
+		return e.present && (e.value != o.Expect || s == Cache), e
+	case Unknown: // it happens here, if it can
+		switch {
+		case o.Op == Delete:
+			return true, entry{}
+		case o.Op == Put,
+			o.Op == PutIfAbsent && gone,
+			o.Op == Swap && e == entry{true, o.Expect}:
+			return true, written
+		}
+		return true, e
+	}
+	return false, e
+}
