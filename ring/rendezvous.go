@@ -45,11 +45,11 @@ func draw(key, seed uint64) uint64 {
 
 // Owner implements Ring.
 func (r *rendezvous) Owner(key string) int {
-	h := r.hash(key)
 	if r.perUnit != nil {
-		member, _ := r.after(h, -1, -1)
-		return member
+		var room [1]int
+		return r.Owners(room[:0], key, 1)[0]
 	}
+	h := r.hash(key)
 	member, best := -1, ^uint64(0)
 	for i, seed := range r.seeds {
 		if d := draw(h, seed); d < best {
@@ -62,30 +62,49 @@ func (r *rendezvous) Owner(key string) int {
 // Owners implements Ring.
 func (r *rendezvous) Owners(dst []int, key string, n int) []int {
 	h := r.hash(key)
-	member, time := -1, -1.0
-	for range min(n, len(r.seeds)) {
-		member, time = r.after(h, member, time)
-		dst = append(dst, member)
+	var w winners
+	for left := min(n, len(r.seeds)); left > 0; left -= w.n {
+		w = r.after(h, w, min(left, len(w.members)))
+		dst = append(dst, w.members[:w.n]...)
 	}
 	return dst
 }
 
-// after returns who comes next after the given member at the given time, and
-// when: the least (time, index) above that pair, or (-1, +Inf).
-func (r *rendezvous) after(key uint64, member int, time float64) (int, float64) {
-	next, best := -1, math.Inf(1)
+// winners are members in the order of their times, as many as one pass over
+// all members collects: there are seldom more copies than that.
+type winners struct {
+	n       int
+	members [8]int
+	times   [8]float64
+}
+
+// after returns the n members that come next after the last of prev.
+func (r *rendezvous) after(key uint64, prev winners, n int) (w winners) {
+	since, last := -1.0, -1
+	if prev.n > 0 {
+		since, last = prev.times[prev.n-1], prev.members[prev.n-1]
+	}
+	worst := math.Inf(1) // of those in w, once there are n
 	for i, seed := range r.seeds {
-		u := float64(draw(key, seed)) / (1 << 53)
-		t := u
+		t := float64(int64(draw(key, seed))) / (1 << 53)
 		if r.perUnit != nil {
-			if u*r.perUnit[i] >= best {
+			if t*r.perUnit[i] >= worst {
 				continue
 			}
-			t = -math.Log1p(-u) * r.perUnit[i]
+			t = -math.Log1p(-t) * r.perUnit[i]
 		}
-		if t < best && (t > time || t == time && i > member) {
-			next, best = i, t
+		if t >= worst || t < since || t == since && i <= last {
+			continue
+		}
+		at := min(w.n, n-1)
+		for ; at > 0 && t < w.times[at-1]; at-- {
+			w.times[at], w.members[at] = w.times[at-1], w.members[at-1]
+		}
+		w.times[at], w.members[at] = t, i
+		w.n = min(w.n+1, n)
+		if w.n == n {
+			worst = w.times[n-1]
 		}
 	}
-	return next, best
+	return w
 }

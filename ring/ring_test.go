@@ -384,15 +384,23 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	members := servers(100)
+	weighted := servers(100)
+	for i := range weighted {
+		weighted[i].Weight = uint32(1 + i%5)
+	}
 	for _, kind := range Kinds() {
-		r := mustNew(t, kind, members)
-		dst := make([]int, 0, 3)
-		if n := testing.AllocsPerRun(100, func() {
-			r.Owner("user:17")
-			dst = r.Owners(dst[:0], "user:17", 3)
-		}); n != 0 {
-			t.Errorf("%s: a look-up allocates %v times", kind, n)
+		for _, members := range [][]Member{servers(1), servers(100), weighted} {
+			if kind == Jump && !equalWeights(members) {
+				continue
+			}
+			r := mustNew(t, kind, members)
+			dst := make([]int, 0, 20)
+			if n := testing.AllocsPerRun(100, func() {
+				r.Owner("user:17")
+				dst = r.Owners(dst[:0], "user:17", 20)
+			}); n != 0 {
+				t.Errorf("%s: a look-up among %d allocates %v times", kind, len(members), n)
+			}
 		}
 	}
 }
