@@ -1,0 +1,242 @@
+package zookeeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/torc-dht/torc"
+)
+
+// Announcer announces one server: it holds the session, and makes and deletes
+// the znode when told to. When to, package watchdog decides.
+//
+// Its methods can be called from several goroutines, but what one of them finds
+// another may change.
+type Announcer struct {
+	directory *Directory
+	client    *client
+	addr      string
+	data      []byte
+}
+
+// NewAnnouncer begins to connect to ZooKeeper, to announce the server at addr
+// with its weight (0 means 1), and returns at once. Close it.
+func NewAnnouncer(o Options, addr string, weight uint32) (*Announcer, error) {
+	d, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := torc.CheckAddr(addr); err != nil {
+		return nil, fmt.Errorf("%w: %w", torc.ErrInvalid, err)
+	}
+	data, err := json.Marshal(announcementData{Weight: max(weight, 1)})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseWeight(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", torc.ErrInvalid, err)
+	}
+	return &Announcer{directory: d, client: d.acquire(), addr: addr, data: data}, nil
+}
+
+// Close ends the session, and with it the announcement. It takes a second at
+// most; a ZooKeeper that doesn't answer by then drops the announcement when the
+// session's time is over.
+func (a *Announcer) Close() { a.directory.release() }
+
+// Contact is how an Announcer stands with ZooKeeper.
+type Contact struct {
+	// Session is the present session's number; 0 before the first, and between
+	// an expired one and the next. Another number means that what was
+	// announced in the one before is gone.
+	Session int64
+	// Granted is the session time-out that ZooKeeper granted.
+	Granted time.Duration
+	// Connected says whether there is a connection now.
+	Connected bool
+	// Trouble says, while there is none, what is wrong with which server.
+	Trouble string
+}
+
+// Contact returns how the Announcer stands with ZooKeeper, and what is closed
+// when that changes.
+func (a *Announcer) Contact() (Contact, <-chan struct{}) {
+	at, changed := a.client.contact()
+	c := Contact{Connected: at.connected()}
+	if at.session != nil {
+		c.Session, c.Granted = at.session.id(), at.session.granted()
+	}
+	if !c.Connected {
+		c.Trouble = a.client.ensemble.trouble()
+	}
+	return c, changed
+}
+
+// Errors of an Announcer, tested for with errors.Is. Any other one means that
+// ZooKeeper refused.
+var (
+	// ErrLost: the connection broke, or there was none. What was asked for may
+	// have been done, or may yet be: Look, once there is a connection again,
+	// tells.
+	ErrLost = errLost
+	// ErrGone: the announcement that Announce was to take over is there no more.
+	ErrGone = errors.New("zookeeper: the announcement to take over is gone")
+)
+
+// Standing is what stands in the directory about a server.
+type Standing struct {
+	// Own is the znode that announces it and is this session's; empty if there
+	// is none.
+	Own string
+	// Other is the znode that announces it and is another session's: that of a
+	// watchdog that was killed a moment ago, or of a second one. Empty if there
+	// is none; the newest if there are several.
+	Other string
+	// Disturbed delivers something when Own is deleted or changed; nil if there
+	// is no Own.
+	Disturbed <-chan zk.Event
+}
+
+// Look says what stands in the directory about the server. It sees everything
+// that this session has done, whatever became of the answer: an announcement is
+// known by the session's number in it.
+func (a *Announcer) Look(ctx context.Context) (Standing, error) {
+	at, err := a.connected()
+	if err != nil {
+		return Standing{}, err
+	}
+	children, err := a.announcements(ctx, at)
+	if err != nil {
+		return Standing{}, err
+	}
+	var s Standing
+	for _, c := range children { // from the oldest to the newest
+		if !c.own {
+			s.Other = c.name
+			continue
+		}
+		type answer struct {
+			exists bool
+			events <-chan zk.Event
+		}
+		got, err := call(ctx, at, func(conn *zk.Conn) (got answer, err error) {
+			got.exists, _, got.events, err = conn.ExistsW(a.directory.layout.member(c.name))
+			return got, err
+		})
+		if err != nil {
+			return Standing{}, a.directory.failed("watching "+c.name, err)
+		}
+		if got.exists {
+			s.Own, s.Disturbed = c.name, got.events
+		}
+	}
+	return s, nil
+}
+
+// Announce makes the znode. With over, the name of another session's, it does so
+// only while that exists, in one transaction, and otherwise fails with ErrGone:
+// so the server has not been out of the fleet for a moment.
+func (a *Announcer) Announce(ctx context.Context, over string) (name string, err error) {
+	at, err := a.connected()
+	if err != nil {
+		return "", err
+	}
+	l := a.directory.layout
+	request := &zk.CreateRequest{
+		Path:  l.announce(a.addr),
+		Data:  a.data,
+		Acl:   zk.WorldACL(zk.PermAll),
+		Flags: zk.FlagEphemeralSequential,
+	}
+	operations := []any{request}
+	if over != "" {
+		operations = []any{&zk.CheckVersionRequest{Path: l.member(over), Version: -1}, request}
+	}
+	created, err := call(ctx, at, func(conn *zk.Conn) (string, error) {
+		results, err := conn.Multi(operations...)
+		if err != nil {
+			return "", err
+		}
+		return results[len(results)-1].String, nil
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		// Or the members' own znode is gone, which the next Look mends.
+		return "", ErrGone
+	case err != nil:
+		return "", a.directory.failed("announcing "+a.addr, err)
+	}
+	return created[len(l.members())+1:], nil
+}
+
+// Withdraw deletes every znode of the server that is this session's.
+func (a *Announcer) Withdraw(ctx context.Context) error {
+	at, err := a.connected()
+	if err != nil {
+		return err
+	}
+	children, err := a.announcements(ctx, at)
+	if err != nil {
+		return err
+	}
+	for _, c := range children {
+		if !c.own {
+			continue
+		}
+		_, err := call(ctx, at, func(conn *zk.Conn) (struct{}, error) {
+			return struct{}{}, conn.Delete(a.directory.layout.member(c.name), -1)
+		})
+		if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			return a.directory.failed("withdrawing "+a.addr, err)
+		}
+	}
+	return nil
+}
+
+func (a *Announcer) connected() (contact, error) {
+	at, _ := a.client.contact()
+	if !at.connected() {
+		return contact{}, ErrLost
+	}
+	return at, nil
+}
+
+type announcement struct {
+	childName
+	own bool
+}
+
+// announcements returns the server's announcements from the oldest to the
+// newest. Where there is no fleet yet it makes the place for one.
+func (a *Announcer) announcements(ctx context.Context, at contact) ([]announcement, error) {
+	// Something that this session asked for over its last connection may be on
+	// its way still: what sync returns from, it does not overtake.
+	members := a.directory.layout.members()
+	if _, err := call(ctx, at, func(conn *zk.Conn) (string, error) { return conn.Sync(members) }); err != nil {
+		return nil, a.directory.failed("sync", err)
+	}
+	names, _, err := list(ctx, at, members)
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil, a.directory.makeMembers(ctx, at)
+	}
+	if err != nil {
+		return nil, a.directory.failed("reading the members", err)
+	}
+	var found []announcement
+	for _, c := range ofAddr(names, a.addr) {
+		_, stat, err := get(ctx, at, a.directory.layout.member(c.name))
+		if errors.Is(err, zk.ErrNoNode) {
+			continue
+		}
+		if err != nil {
+			return nil, a.directory.failed("reading "+c.name, err)
+		}
+		found = append(found, announcement{c, stat.EphemeralOwner == at.session.id()})
+	}
+	return found, nil
+}

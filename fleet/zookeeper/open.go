@@ -1,0 +1,58 @@
+package zookeeper
+
+import (
+	"context"
+	"net"
+	"strings"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/fleet"
+)
+
+// Scheme is the scheme of a table whose members are in ZooKeeper.
+const Scheme = "zk"
+
+func init() { torc.Register(Scheme, open) }
+
+// ParseURL reads zk://host:port,host:port/path?name=value. The port is
+// DefaultPort unless given, the path DefaultPath. The parameters are those that
+// every fleet has.
+func ParseURL(u *torc.URL) (Options, fleet.Options, error) {
+	shared, err := fleet.ParseOptions(u)
+	if err != nil {
+		return Options{}, fleet.Options{}, err
+	}
+	o := Options{Path: strings.TrimSuffix(u.Path, "/"), Config: shared.Config}
+	for _, h := range u.Hosts {
+		if torc.CheckAddr(h) != nil {
+			h = net.JoinHostPort(strings.Trim(h, "[]"), DefaultPort)
+		}
+		o.Hosts = append(o.Hosts, h)
+	}
+	return o, shared, o.Validate()
+}
+
+// open opens a zk:// table. It fails when ZooKeeper can't be reached within
+// DefaultConnectTimeout; a table that is open lives on without.
+func open(ctx context.Context, u *torc.URL) (torc.Table, error) {
+	failed := func(err error) (torc.Table, error) { return nil, &torc.Error{Op: "open", Err: err} }
+	o, shared, err := ParseURL(u)
+	if err != nil {
+		return failed(err)
+	}
+	d, err := New(o)
+	if err != nil {
+		return failed(err)
+	}
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	if _, err := d.connect(ctx); err != nil {
+		return failed(err)
+	}
+	defer d.release() // once the table follows, over the same session
+	t, err := fleet.New(ctx, d, shared)
+	if err != nil {
+		return nil, err // names what was being done
+	}
+	return t, nil
+}
