@@ -112,7 +112,7 @@ func TestAgainstModel(t *testing.T) {
 			},
 			"append": func(t *rapid.T) {
 				key, more := keys.Draw(t, "key"), values.Draw(t, "value")
-				got := s.Update([]byte(key), func(it *Item, found bool) Action {
+				_, got := s.Update([]byte(key), func(it *Item, found bool) Action {
 					if !found {
 						return Keep
 					}
@@ -134,7 +134,7 @@ func TestAgainstModel(t *testing.T) {
 				key, at := keys.Draw(t, "key"), expires(ttls.Draw(t, "ttl"))
 				bump := rapid.Bool().Draw(t, "bump")
 				marks := rapid.Uint8().Draw(t, "marks")
-				_ = s.Update([]byte(key), func(it *Item, found bool) Action {
+				_, _ = s.Update([]byte(key), func(it *Item, found bool) Action {
 					it.Expires, it.Marks, it.Value = at, marks, nil // the value is not taken over
 					if bump {
 						return Amend | Bump

@@ -134,6 +134,9 @@ func (s *Store) MaxBytes() int64 { return s.share * int64(len(s.shards)) }
 // store takes.
 func (s *Store) MaxItemBytes() int64 { return s.share }
 
+// Evicts says whether the store evicts to make room.
+func (s *Store) Evicts() bool { return !s.noEvict }
+
 func (s *Store) shard(key []byte) *shard {
 	return &s.shards[maphash.Bytes(s.seed, key)&uint64(len(s.shards)-1)]
 }
@@ -174,9 +177,10 @@ func (s *Store) Get(key []byte) (Item, bool) {
 // The item that f gets is its own to change, until it returns; if there is none
 // at the key (or it has expired), found is false and the item is zero.
 //
-// Update fails with ErrFull or ErrTooLarge, if f said Write and there is no
+// Update returns the CAS number of the version that it wrote, or 0 if it wrote
+// none. It fails with ErrFull or ErrTooLarge, if f said Write and there is no
 // room, and has then changed nothing.
-func (s *Store) Update(key []byte, f func(it *Item, found bool) Action) error {
+func (s *Store) Update(key []byte, f func(it *Item, found bool) Action) (cas uint64, err error) {
 	now := s.Now()
 	sh := s.shard(key)
 	s.lock(sh, now)
@@ -204,21 +208,21 @@ func (s *Store) Update(key []byte, f func(it *Item, found bool) Action) error {
 			sh.bumpLocked(e, now)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // writeLocked puts it where e is, or makes a new entry if e is nil.
-func (s *Store) writeLocked(sh *shard, e *entry, key []byte, it *Item, now int64) error {
+func (s *Store) writeLocked(sh *shard, e *entry, key []byte, it *Item, now int64) (uint64, error) {
 	var old int64
 	if e != nil {
 		old = e.size()
 	}
 	size := Size(len(key), it.Value)
 	if size > s.share {
-		return ErrTooLarge
+		return 0, ErrTooLarge
 	}
 	if !sh.makeRoomLocked(size-old, s.share, e, now, !s.noEvict) {
-		return ErrFull
+		return 0, ErrFull
 	}
 	it.CAS = s.cas.Add(1)
 	it.Accessed = now
@@ -234,21 +238,22 @@ func (s *Store) writeLocked(sh *shard, e *entry, key []byte, it *Item, now int64
 	e.Item = *it
 	it.Expires = expires
 	sh.expireAtLocked(e, expires)
-	return nil
+	return it.CAS, nil
 }
 
 // Set stores it at key, whatever is there. See Update for the errors.
 func (s *Store) Set(key []byte, it Item) error {
-	return s.Update(key, func(scratch *Item, _ bool) Action {
+	_, err := s.Update(key, func(scratch *Item, _ bool) Action {
 		*scratch = it
 		return Write
 	})
+	return err
 }
 
 // Delete removes the item at key and says whether there was one.
 func (s *Store) Delete(key []byte) bool {
 	var was bool
-	_ = s.Update(key, func(_ *Item, found bool) Action {
+	_, _ = s.Update(key, func(_ *Item, found bool) Action {
 		was = found
 		return Remove
 	})

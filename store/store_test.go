@@ -147,7 +147,7 @@ func TestConcurrentUpdates(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				key := fmt.Appendf(nil, "n%d", i%3)
-				_ = s.Update(key, func(it *Item, _ bool) Action {
+				_, _ = s.Update(key, func(it *Item, _ bool) Action {
 					var n uint64
 					if it.Value != nil {
 						n = binary.LittleEndian.Uint64(it.Value)
@@ -215,7 +215,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 	}
 	var seen uint64
 	if n := testing.AllocsPerRun(1000, func() {
-		_ = s.Update(key, func(it *Item, _ bool) Action { seen = it.CAS; return Bump })
+		_, _ = s.Update(key, func(it *Item, _ bool) Action { seen = it.CAS; return Bump })
 	}); n != 0 {
 		t.Errorf("%v allocations an Update that keeps (of version %d)", n, seen)
 	}
