@@ -93,7 +93,7 @@ func onThread(fn func() error) error {
 		runtime.UnlockOSThread()
 		return err
 	}
-	defer home.Close()
+	defer func() { _ = home.Close() }()
 	defer func() {
 		// A thread that can't go home stays locked, so that it ends with its
 		// goroutine and nobody else is ever run on it.

@@ -70,7 +70,7 @@ func TestCutAndHeal(t *testing.T) {
 		if got, err := sayOn(ctx, conn, ""); !strings.HasPrefix(got, "VERSION") {
 			t.Errorf("after the cut: %q, %v", got, err)
 		}
-		conn.Close()
+		_ = conn.Close()
 	}
 	if err := c.Heal(a, b); err != nil {
 		t.Errorf("healing what was never cut: %v", err)

@@ -56,7 +56,7 @@ func (o *output) open() error {
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.mu.log.Close()
+	_ = o.mu.log.Close()
 	o.mu.log = nil
 	o.wakeLocked() // those who wait look whether the process has ended
 }

@@ -23,7 +23,7 @@ func say(ctx context.Context, h *Host, addr, question string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	return sayOn(ctx, conn, question)
 }
 
@@ -79,7 +79,7 @@ func TestFreeze(t *testing.T) {
 	h := c.Host("s1")
 	p := must[*Proc](t)(h.Memcached(ctx))
 	conn := must[net.Conn](t)(h.Dial(ctx, "tcp", p.Addr))
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for range 3 {
 		if err := p.Freeze(); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestZooKeeperTickTime(t *testing.T) {
 	ctx, c := testContext(t), ForTest(t, Options{})
 	z := must[*ZooKeeper](t)(c.Host("zk").ZooKeeper(ctx, ZooKeeperOptions{TickTime: 150 * time.Millisecond}))
 	conf := must[net.Conn](t)(z.Host().Dial(ctx, "tcp", z.Addr))
-	defer conf.Close()
+	defer func() { _ = conf.Close() }()
 	if _, err := io.WriteString(conf, "conf"); err != nil {
 		t.Fatal(err)
 	}

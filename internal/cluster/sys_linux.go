@@ -63,7 +63,7 @@ func claimLoopback() (*loopback, error) {
 	// Each process begins somewhere else, and none in 127.0.0.0/18, where
 	// systems put what they have on loopback.
 	h := fnv.New32a()
-	fmt.Fprint(h, os.Getpid())
+	_, _ = fmt.Fprint(h, os.Getpid())
 	start := h.Sum32() + clusters.Add(1)
 	const blocks = 1 << 14
 	for i := range uint32(blocks) {

@@ -37,7 +37,7 @@ func (l *loopback) port(host string, port int) int {
 	if err != nil {
 		return port
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	if l.mu.ports == nil {
 		l.mu.ports = make(map[hostPort]int)
 	}

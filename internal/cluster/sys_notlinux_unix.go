@@ -8,9 +8,9 @@ import "syscall"
 // Close.
 func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// awaitEnd returns when the process has ended. It may be reaped then, so the
+// awaitEnd returns when the process has ended. It has been reaped then, so its
 // group's number is only almost surely its own in the moment after.
-func (l *life) awaitEnd() { _, _ = l.cmd.Process.Wait() }
+func (l *life) awaitEnd() { _ = l.cmd.Wait() }
 
 // awaitStandstill: the signal that was sent takes effect soon.
 func (l *life) awaitStandstill() error { return nil }
