@@ -12,8 +12,9 @@ func newCompletion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print a script that completes commands, flags and members in a shell",
-		Long: `completion prints the script that makes SHELL complete torc's commands and flags,
-and members' addresses where a command takes one. SHELL is bash, zsh or fish.`,
+		Long: `completion prints the script that makes SHELL complete torc's commands and
+flags, and members' addresses where a command takes one. SHELL is bash, zsh or
+fish.`,
 		Example: `  source <(torc completion bash)
   torc completion zsh > "${fpath[1]}/_torc"
   torc completion fish > ~/.config/fish/completions/torc.fish`,

@@ -18,13 +18,13 @@ func newDemo(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See a table at work: three servers, and one is killed",
-		Long: `demo starts three servers on this machine and runs a commands file on them. While
-it runs, a server is killed and brought back; demo shows what moved and what did
-not. It takes a few seconds, needs nothing but this binary, and leaves nothing
-behind.
+		Long: `demo starts three servers on this machine and runs a commands file on them.
+While it runs, a server is killed and brought back; demo shows what moved and
+what did not. It takes a few seconds, needs nothing but this binary, and leaves
+nothing behind.
 
-With --memcached the servers are real ones, with a watchdog each and a ZooKeeper,
-which Debian's packages memcached and zookeeper bring.
+With --memcached the servers are real ones, with a watchdog each and a
+ZooKeeper, which Debian's packages memcached and zookeeper bring.
 
 All that it says is measured as it happens. If it is not what torc promises, the
 exit code is 1.`,

@@ -65,8 +65,7 @@ is no such key for --if-present or --if-version, 1 if anything else went wrong.`
 				}
 				opts = append(opts, torc.IfVersion(v))
 			}
-			if g.table == "" {
-				_, err := g.open(cmd.Context())
+			if _, err := g.url(); err != nil {
 				return err // before standard input is read in vain
 			}
 			value, err := putValue(cmd, args, file)

@@ -43,15 +43,9 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 		Example: `  torc demo
   torc --table memcached://127.0.0.1:11211,127.0.0.1:11212 put greeting hello
   TORC_TABLE=zk://127.0.0.1:2181/torc torc get greeting`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usage(cmd, "there is no command %q%s", args[0], didYouMean(cmd.SuggestionsFor(args[0])))
-		},
+		Args: commandsOnly,
 		RunE: showUsage,
 	}
-	root.SuggestionsMinimumDistance = 2
 	prepare(root, &g, "")
 	root.AddGroup(
 		&cobra.Group{ID: groupKeys, Title: "Keys and values:"},
@@ -65,8 +59,8 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 		}
 	}
 	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g))
-	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g))
-	add(groupServers, newDemo(&g))
+	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g))
+	add(groupServers, newServe(&g), newDemo(&g))
 	add("", newVersion(), newCompletion(), newEnvironmentTopic(root))
 	root.SetHelpCommand(newHelp(root))
 	return root
@@ -90,6 +84,16 @@ func prepare(root *cobra.Command, g *globals, table string) {
 	}
 }
 
+// commandsOnly is the check of a command whose arguments are subcommands: what
+// comes here is none.
+func commandsOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return usage(cmd, "there is no command %q%s", args[0], didYouMean(cmd.SuggestionsFor(args[0])))
+}
+
 // showUsage is what a command does that was called with nothing but has
 // subcommands. It fails: a script that calls it so has lost a word.
 func showUsage(cmd *cobra.Command, _ []string) error {
@@ -100,15 +104,24 @@ func showUsage(cmd *cobra.Command, _ []string) error {
 	return &finalError{err: errors.New("no command"), said: true}
 }
 
+// url returns the table's URL, or an error that says how to name one.
+func (g *globals) url() (string, error) {
+	if g.table == "" {
+		return "", errors.New("no table: name one with --table URL or TORC_TABLE (memcached://127.0.0.1:11211, zk://127.0.0.1:2181/torc), or see one at work with: torc demo")
+	}
+	return g.table, nil
+}
+
 // open opens the table that the flags or the environment name. The timeout
 // bounds the opening.
 func (g *globals) open(ctx context.Context) (torc.Table, error) {
-	if g.table == "" {
-		return nil, errors.New("no table: name one with --table URL or TORC_TABLE (memcached://127.0.0.1:11211, zk://127.0.0.1:2181/torc), or see one at work with: torc demo")
+	url, err := g.url()
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	return torc.Open(ctx, g.table)
+	return torc.Open(ctx, url)
 }
 
 // with opens the table, calls do with it under a context that the timeout

@@ -19,7 +19,7 @@ func newRun(g *globals) *cobra.Command {
 		Long: `run runs the commands in FILE one after the other; - is standard input, where
 each line runs as it comes.
 
-  GET key               prints the value and a newline, or nothing if there is none
+  GET key               prints the value and a newline, or nothing at all
   PUT key, value        the first comma ends the key
   DELETE key
   SLEEP milliseconds
@@ -62,10 +62,15 @@ func runFile(cmd *cobra.Command, g *globals, file string, verbose, asJSON bool) 
 			return fmt.Errorf("the commands file: %w", err)
 		}
 		defer f.Close()
-		if commands, err = script.Parse(name, f); err != nil {
-			// Its lines are for a person to go through, each with its place.
+		commands, err = script.Parse(name, f)
+		var wrong *script.LineError
+		if errors.As(err, &wrong) {
+			// A person goes through them one by one, each with its place.
 			fmt.Fprintln(cmd.ErrOrStderr(), err)
 			return fmt.Errorf("nothing of %s was run: mend the lines above", file)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	t, err := g.open(cmd.Context())

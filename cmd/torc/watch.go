@@ -23,7 +23,7 @@ what has changed.
   +  came up
   -  went down, or is no member any more
   ~  changed otherwise: drained, or another weight
-  !  the table is out of touch with whoever knows its members: the last view stands`,
+  !  out of touch with whoever knows the members: the last view stands`,
 		Example: `  torc watch
   torc watch --json | jq -r '.members[] | select(.state == "up") | .addr'`,
 		Args: exactly(),

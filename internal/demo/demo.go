@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config, servers Servers) error {
 	if err != nil {
 		return err
 	}
-	d := &demo{Config: cfg, servers: servers, table: t, views: follow(t)}
+	d := &demo{Config: cfg, servers: servers, table: t, views: follow(t), start: time.Now()}
 	err = d.play(ctx)
 	err = errors.Join(err, t.Close())
 	d.views.wait()
@@ -79,6 +79,7 @@ type demo struct {
 	keys   []string
 	home   map[string]string // each key's place before anything happened
 	victim int               // the server that is killed, by its index
+	start  time.Time         // of the demo
 	began  time.Time         // of the commands file
 
 	promises []promise
@@ -97,6 +98,9 @@ func (d *demo) promise(kept bool, text, format string, args ...any) {
 func (d *demo) play(ctx context.Context) error {
 	for i := range d.Keys {
 		d.keys = append(d.keys, fmt.Sprintf("key-%03d", i))
+	}
+	if err := d.awaitAll(ctx); err != nil {
+		return err
 	}
 	d.introduce()
 	if err := d.putAll(ctx); err != nil {
@@ -143,6 +147,17 @@ func (d *demo) heading(format string, args ...any) {
 // at prints a line with the time since the commands file began.
 func (d *demo) at(when time.Time, format string, args ...any) {
 	d.say("%s  %s", d.Style.Dim(fmt.Sprintf("%5.2f s", when.Sub(d.began).Seconds())), fmt.Sprintf(format, args...))
+}
+
+// awaitAll waits until the table has all servers: watchdogs take a moment to
+// announce theirs.
+func (d *demo) awaitAll(ctx context.Context) error {
+	for _, addr := range d.servers.Addrs() {
+		if _, _, err := d.views.await(ctx, addr, time.Time{}, torc.Up); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *demo) introduce() {
@@ -358,5 +373,6 @@ func (d *demo) verdict() error {
 	if broken > 0 {
 		return fmt.Errorf("%w: %d of %d promises, marked NOT above", ErrNotAsPromised, broken, len(d.promises))
 	}
+	d.heading("%d promises, all kept, in %.1f s", len(d.promises), time.Since(d.start).Seconds())
 	return nil
 }
