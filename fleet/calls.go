@@ -102,7 +102,11 @@ type write struct {
 // write sends w to the key's owner until it is carried out there and the owner
 // still holds the key.
 func (t *Table) write(ctx context.Context, w *write, send func(context.Context, *server) error) error {
-	start := time.Now()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.opts.WriteTimeout)
+		defer cancel()
+	}
 	r := t.routing.Load()
 	s := r.owner(w.key)
 	var err error
@@ -111,12 +115,6 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 		if !t.again(w, r, s, err) {
 			return w.result(s, err)
 		}
-	}
-	// What follows is rare, so the deadline that costs an allocation begins here.
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, start.Add(t.opts.WriteTimeout))
-		defer cancel()
 	}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if s == nil {

@@ -90,10 +90,9 @@ func (t *Table) follow(ctx context.Context, dir Directory, first chan struct{}) 
 
 func (t *Table) connect(addr string) *memcache.Client {
 	return memcache.NewClient(addr, memcache.Config{
-		Conns:        t.opts.Conns,
-		ReadTimeout:  t.opts.ReadTimeout,
-		WriteTimeout: t.opts.WriteTimeout,
-		TLS:          t.opts.TLS,
+		Conns:       t.opts.Conns,
+		ReadTimeout: t.opts.ReadTimeout,
+		TLS:         t.opts.TLS,
 	})
 }
 

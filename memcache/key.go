@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// CheckKey says, in an error that wraps ErrKey, why key can't be a key here; nil
+// if it can.
+func CheckKey(key string) error {
+	_, err := checkKey(key)
+	return err
+}
+
 // checkKey says whether key goes over the wire as it is or base64-encoded, or
 // wraps ErrKey in words that say why it can't go at all.
 func checkKey(key string) (encoded bool, err error) {
