@@ -3,9 +3,11 @@ package zookeeper
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -39,7 +41,8 @@ type ensemble struct {
 		sync.Mutex
 		next     int
 		attempts int              // since something was last heard after a handshake
-		failed   map[string]error // of each server, the last attempt's; nil entries went well
+		hangUps  int              // handshakes in a row that were met by the end of the connection
+		failed   map[string]error // what is wrong with which server
 	}
 }
 
@@ -83,10 +86,38 @@ func (e *ensemble) heard() {
 	e.mu.attempts = 0
 }
 
-func (e *ensemble) outcome(host string, err error) {
+func (e *ensemble) failed(host string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // without the address, which is said already
+	}
 	e.mu.failed[host] = err
+}
+
+func (e *ensemble) hungUp(host string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mu.hangUps++
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("said nothing for %v", handshakeTimeout)
+	}
+	e.mu.failed[host] = fmt.Errorf("it took the connection, and then: %w", err)
+}
+
+func (e *ensemble) greeted(host string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mu.hangUps = 0
+	delete(e.mu.failed, host)
+}
+
+// unwelcome says whether each server hung up when it was last greeted.
+func (e *ensemble) unwelcome() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mu.hangUps >= len(e.hosts)
 }
 
 // trouble says in one line what is wrong with whom.
@@ -95,9 +126,7 @@ func (e *ensemble) trouble() string {
 	defer e.mu.Unlock()
 	var lines []string
 	for host, err := range e.mu.failed {
-		if err != nil {
-			lines = append(lines, fmt.Sprintf("%s: %v", host, err))
-		}
+		lines = append(lines, fmt.Sprintf("%s: %v", host, err))
 	}
 	if lines == nil {
 		return "no answer yet"
@@ -107,7 +136,7 @@ func (e *ensemble) trouble() string {
 }
 
 // dial makes the next attempt. Package zk calls it again at once when it fails.
-func (e *ensemble) dial(ctx context.Context, host string, greeted func(granted time.Duration)) (*wire, error) {
+func (e *ensemble) dial(ctx context.Context, host string, granted func(time.Duration)) (*wire, error) {
 	select {
 	case <-time.After(e.pause()):
 	case <-ctx.Done():
@@ -116,59 +145,91 @@ func (e *ensemble) dial(ctx context.Context, host string, greeted func(granted t
 	dialer := net.Dialer{Timeout: handshakeTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", host)
 	if err != nil {
-		e.outcome(host, err)
+		e.failed(host, err)
 		return nil, err
 	}
-	return &wire{Conn: conn, host: host, ensemble: e, greeted: greeted, handshakeBy: time.Now().Add(handshakeTimeout)}, nil
+	return &wire{Conn: conn, host: host, ensemble: e, granted: granted, handshakeBy: time.Now().Add(handshakeTimeout)}, nil
 }
 
 // wire is a connection to one of ZooKeeper's servers that watches the handshake
-// go by: it keeps that within its time, and takes from it what package zk does
-// not tell, the session time-out that was granted.
+// go by, and mends what package zk gets wrong about it:
 //
-// The first packet that a server sends is, big-endian: its length (4 bytes), the
-// protocol's version (4), the granted time-out in milliseconds (4), the
-// session's number (8, zero when the session has expired), and what doesn't
-// matter here.
+//   - It keeps the handshake within its time, and refuses a first packet longer
+//     than any ZooKeeper's, for which package zk would make room, gigabytes of it.
+//   - It takes from it the session time-out that was granted, of which package zk
+//     does not tell.
+//   - A server refuses, by hanging up, whoever has seen a later change than it has
+//     itself. That is for servers that lag behind; but one that lost its data
+//     refuses so for ever, and never says that the session is over. So after a
+//     round of hang-ups the wire makes package zk claim to have seen nothing. A
+//     server that knows the session goes on with it then, even if it lags (which
+//     is why nobody here takes a step back without a sync); one that doesn't says
+//     so.
+//
+// The first packet that goes out is, big-endian: its length (4 bytes), the
+// protocol's version (4), the last change seen (8), and more that doesn't matter
+// here. The first that comes in is: its length (4), the protocol's version (4),
+// the granted time-out in milliseconds (4), the session's number (8, zero when
+// the session has expired), and more.
 type wire struct {
 	net.Conn
 	host        string
 	ensemble    *ensemble
-	greeted     func(granted time.Duration)
+	granted     func(time.Duration)
 	handshakeBy time.Time
 
-	hello    []byte // what came, up to helloLen bytes
+	sent     bool   // the first packet
+	hello    []byte // of the first that came, up to helloLen bytes
 	received int    // bytes in all
 }
 
-const helloLen = 4 + 4 + 4 + 8
+const (
+	helloLen    = 4 + 4 + 4 + 8
+	maxHelloLen = 1024
+)
+
+func (w *wire) Write(b []byte) (int, error) {
+	if !w.sent && len(b) >= 16 && w.ensemble.unwelcome() {
+		b = slices.Clone(b)
+		clear(b[8:16])
+	}
+	w.sent = true
+	return w.Conn.Write(b)
+}
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	if n > 0 {
-		w.take(b[:n])
+	greeting := len(w.hello) < helloLen
+	if n > 0 && !w.take(b[:n]) {
+		err = errors.New("it answers what no ZooKeeper does")
+		n = 0
 	}
-	if err != nil && len(w.hello) < helloLen {
-		w.ensemble.outcome(w.host, fmt.Errorf("it took the connection, and then: %w", err))
+	if err != nil && greeting {
+		w.ensemble.hungUp(w.host, err)
 	}
 	return n, err
 }
 
-func (w *wire) take(b []byte) {
+// take looks at what came in, and returns false if that is no ZooKeeper's.
+func (w *wire) take(b []byte) bool {
 	w.received += len(b)
 	if missing := helloLen - len(w.hello); missing > 0 {
 		w.hello = append(w.hello, b[:min(missing, len(b))]...)
-		if len(w.hello) < helloLen {
-			return
+		if len(w.hello) >= 4 && binary.BigEndian.Uint32(w.hello) > maxHelloLen {
+			return false
 		}
-		w.ensemble.outcome(w.host, nil)
+		if len(w.hello) < helloLen {
+			return true
+		}
+		w.ensemble.greeted(w.host)
 		if binary.BigEndian.Uint64(w.hello[12:]) != 0 {
-			w.greeted(time.Duration(binary.BigEndian.Uint32(w.hello[8:])) * time.Millisecond)
+			w.granted(time.Duration(binary.BigEndian.Uint32(w.hello[8:])) * time.Millisecond)
 		}
 	}
 	if w.received > 4+int(binary.BigEndian.Uint32(w.hello)) {
 		w.ensemble.heard()
 	}
+	return true
 }
 
 // SetReadDeadline keeps the handshake within its time, whatever t is.

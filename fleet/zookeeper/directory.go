@@ -188,9 +188,15 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 		default:
 			got, err := r.read(ctx, at)
 			if err == nil && got != nil && f.observe(*got, time.Now()) == behind {
-				d.opts.Logger.Warn("the members' version went back, so ZooKeeper has lost changes: beginning a new generation",
-					"path", d.layout.members(), "version", got.version, "before", f.last.Version)
-				got, err = nil, r.renew(ctx, at)
+				// Either the server that we are connected to lags, or
+				// ZooKeeper has lost changes.
+				if r.synced {
+					d.opts.Logger.Warn("the members' version went back, so ZooKeeper has lost changes: beginning a new generation",
+						"path", d.layout.members(), "version", got.version, "before", f.last.Version)
+					err = r.renew(ctx, at)
+				}
+				got = nil
+				r.forget()
 			}
 			var never hopeless
 			switch {

@@ -19,6 +19,7 @@ type reader struct {
 	asked     fleet.Config
 
 	session *session // in which the watches below are
+	synced  bool     // what is read now can't be behind what anybody knew when reading began
 	config  watch
 	members watch
 	has     configData
@@ -56,6 +57,11 @@ func (r *reader) stale() bool {
 	return r.config.events == nil || r.members.events == nil
 }
 
+// forget makes the next read one of everything.
+func (r *reader) forget() {
+	*r = reader{directory: r.directory, asked: r.asked}
+}
+
 // read reads what has changed, and watches it. It returns nil if there was a
 // change while it read, and then the reader is stale.
 //
@@ -64,8 +70,12 @@ func (r *reader) stale() bool {
 // belong together.
 func (r *reader) read(ctx context.Context, at contact) (*reading, error) {
 	if r.session != at.session {
-		*r = reader{directory: r.directory, asked: r.asked, session: at.session}
-		// The follower that we are connected to may be behind the one before.
+		r.forget()
+		r.session = at.session
+	}
+	r.synced = !r.config.armed() && !r.members.armed()
+	if r.synced {
+		// The server that we are connected to may lag behind the one before.
 		if _, err := call(ctx, at, func(conn *zk.Conn) (string, error) { return conn.Sync(r.directory.layout.root) }); err != nil {
 			return nil, r.directory.failed("sync", err)
 		}
@@ -153,7 +163,6 @@ func (r *reader) renew(ctx context.Context, at contact) error {
 	if errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) {
 		err = nil
 	}
-	r.config, r.members = watch{}, watch{}
 	return r.directory.failed("writing config", err)
 }
 

@@ -233,7 +233,7 @@ func (s *session) cut() {
 }
 
 func (s *session) dial(_, host string, _ time.Duration) (net.Conn, error) {
-	w, err := s.client.ensemble.dial(s.dialing, host, s.greeted)
+	w, err := s.client.ensemble.dial(s.dialing, host, s.setGranted)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (s *session) dial(_, host string, _ time.Duration) (net.Conn, error) {
 	return w, nil
 }
 
-func (s *session) greeted(granted time.Duration) {
+func (s *session) setGranted(granted time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.granted = granted
