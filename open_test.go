@@ -157,6 +157,11 @@ type noTable struct{ Table }
 
 func TestOpen(t *testing.T) {
 	t.Parallel()
+	t.Cleanup(func() { // for the next run in this process
+		schemes.Lock()
+		defer schemes.Unlock()
+		delete(schemes.openers, "open-test")
+	})
 	var opened *URL
 	Register("open-test", func(_ context.Context, u *URL) (Table, error) {
 		opened = u
