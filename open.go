@@ -70,7 +70,7 @@ func Open(ctx context.Context, rawURL string) (Table, error) {
 type URL struct {
 	Scheme string   // lower case
 	Hosts  []string // none twice; host:port each, or host where the kind has a default port
-	Path   string   // begins with a slash where there are Hosts, or is empty
+	Path   string   // where there are Hosts, empty or begins with a slash
 	Query  url.Values
 }
 
@@ -80,8 +80,8 @@ func ParseURL(raw string) (*URL, error) {
 	bad := func(format string, args ...any) (*URL, error) {
 		return nil, invalid(fmt.Errorf("%q is not a table's URL: %w", raw, fmt.Errorf(format, args...)))
 	}
-	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok || !isScheme(scheme) {
+	scheme, rest, ok := strings.Cut(raw, ":")
+	if !ok || !isScheme(scheme) || isAddrFirst(raw) {
 		return bad("it needs a scheme, as in zk://127.0.0.1:2181/torc or memcached://127.0.0.1:11211")
 	}
 	u := &URL{Scheme: strings.ToLower(scheme)}
@@ -95,9 +95,13 @@ func ParseURL(raw string) (*URL, error) {
 			return bad("it has the parameter %q more than once", name)
 		}
 	}
-	hosts := rest
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		hosts, u.Path = rest[:i], rest[i:]
+	hosts, ok := strings.CutPrefix(rest, "//")
+	if !ok {
+		u.Path = rest
+		return u, nil
+	}
+	if i := strings.IndexByte(hosts, '/'); i >= 0 {
+		hosts, u.Path = hosts[:i], hosts[i:]
 	}
 	if hosts != "" {
 		u.Hosts = strings.Split(hosts, ",")
@@ -119,7 +123,11 @@ func ParseURL(raw string) (*URL, error) {
 
 // String puts the URL together again, its parameters sorted.
 func (u *URL) String() string {
-	s := u.Scheme + "://" + strings.Join(u.Hosts, ",") + u.Path
+	s := u.Scheme + ":"
+	if len(u.Hosts) > 0 || u.Path == "" || strings.HasPrefix(u.Path, "//") {
+		s += "//"
+	}
+	s += strings.Join(u.Hosts, ",") + u.Path
 	if len(u.Query) > 0 {
 		s += "?" + u.Query.Encode()
 	}
@@ -170,13 +178,23 @@ func isHost(s string) bool {
 	return s != "" && s[0] != '-' // nothing that a command line could take for a flag
 }
 
+// isAddrFirst tells whether raw begins as a URL does whose scheme was forgotten:
+// with host:port, which would pass for scheme:path.
+func isAddrFirst(raw string) bool {
+	addr := raw
+	if i := strings.IndexAny(raw, ",/?"); i >= 0 {
+		addr = raw[:i]
+	}
+	return CheckAddr(addr) == nil
+}
+
 func isScheme(s string) bool {
 	for _, c := range []byte(s) {
 		if !isAlnum(c) && c != '+' && c != '-' && c != '.' {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && s[0] > '9' // a letter first: an address without a scheme is none
 }
 
 func isAlnum(c byte) bool {

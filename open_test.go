@@ -21,6 +21,8 @@ func TestParseURL(t *testing.T) {
 		{"memcached://h1:11211,h2?copies=3&hash=ketama", URL{Scheme: "memcached", Hosts: []string{"h1:11211", "h2"}, Query: url.Values{"copies": {"3"}, "hash": {"ketama"}}}},
 		{"memcached://[::1]:11211,[fe80::1%eth0]", URL{Scheme: "memcached", Hosts: []string{"[::1]:11211", "[fe80::1%eth0]"}}},
 		{"memcached+file:///etc/members.txt", URL{Scheme: "memcached+file", Path: "/etc/members.txt"}},
+		{"memcached+file:members.txt?hash=jump", URL{Scheme: "memcached+file", Path: "members.txt", Query: url.Values{"hash": {"jump"}}}},
+		{"file:/etc/members.txt", URL{Scheme: "file", Path: "/etc/members.txt"}},
 		{"memcached://", URL{Scheme: "memcached"}},
 		{"x://h?name=a%20b%2C%3F", URL{Scheme: "x", Hosts: []string{"h"}, Query: url.Values{"name": {"a b,?"}}}},
 	} {
@@ -43,7 +45,9 @@ func TestParseURLRefuses(t *testing.T) {
 		{"127.0.0.1:2181", "needs a scheme"},
 		{"://h", "needs a scheme"},
 		{"z k://h", "needs a scheme"},
-		{"zk:/h", "needs a scheme"},
+		{"localhost:2181/torc", "needs a scheme"},
+		{"h1:11211,h2:11211?copies=2", "needs a scheme"},
+		{"[::1]:11211", "needs a scheme"},
 		{"zk://a,,b", `"" is not an address`},
 		{"zk://a,", `"" is not an address`},
 		{"zk://a b:1", `"a b:1" is not an address`},
@@ -70,7 +74,7 @@ func TestParseURLRefuses(t *testing.T) {
 func FuzzParseURL(f *testing.F) {
 	for _, s := range []string{
 		"zk://127.0.0.1:2181/torc", "memcached://h1:11211,h2?copies=3&hash=ketama",
-		"m://[::1]:1,[fe80::1%eth0]", "a+b://", "x://h/?%3D=%26&b", "x://h#f", "zk://h:01", "x://[::1%2]:3",
+		"m://[::1]:1,[fe80::1%eth0]", "a+b://", "x://h/?%3D=%26&b", "x://h#f", "zk://h:01", "f:a/b", "f:////a", "f:", "x://[::1%2]:3",
 	} {
 		f.Add(s)
 	}
