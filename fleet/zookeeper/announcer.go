@@ -174,26 +174,38 @@ func (a *Announcer) Announce(ctx context.Context, over string) (name string, err
 	return created[len(l.members())+1:], nil
 }
 
-// Withdraw deletes every znode of the server that is this session's.
-func (a *Announcer) Withdraw(ctx context.Context) error {
+// Withdraw deletes own, if not empty, and then what else announces the server
+// and is this session's.
+func (a *Announcer) Withdraw(ctx context.Context, own string) error {
 	at, err := a.connected()
 	if err != nil {
 		return err
+	}
+	if own != "" { // at once: clients wait for it
+		if err := a.delete(ctx, at, own); err != nil {
+			return err
+		}
 	}
 	children, err := a.announcements(ctx, at)
 	if err != nil {
 		return err
 	}
 	for _, c := range children {
-		if !c.own {
-			continue
+		if c.own {
+			if err := a.delete(ctx, at, c.name); err != nil {
+				return err
+			}
 		}
-		_, err := call(ctx, at, func(conn *zk.Conn) (struct{}, error) {
-			return struct{}{}, conn.Delete(a.directory.layout.member(c.name), -1)
-		})
-		if err != nil && !errors.Is(err, zk.ErrNoNode) {
-			return a.directory.failed("withdrawing "+a.addr, err)
-		}
+	}
+	return nil
+}
+
+func (a *Announcer) delete(ctx context.Context, at contact, name string) error {
+	_, err := call(ctx, at, func(conn *zk.Conn) (struct{}, error) {
+		return struct{}{}, conn.Delete(a.directory.layout.member(name), -1)
+	})
+	if err != nil && !errors.Is(err, zk.ErrNoNode) {
+		return a.directory.failed("withdrawing "+name, err)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func TestTakeOver(t *testing.T) {
 	if s, err = second.Look(t.Context()); err != nil || s.Own != name || s.Other != old {
 		t.Errorf("%+v, %v; want our own %s beside %s", s, err, name, old)
 	}
-	if err := first.Withdraw(t.Context()); err != nil {
+	if err := first.Withdraw(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -32,7 +32,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	b := announcer(t, o, "10.0.0.2:11211", 600)
 	b.announce(t, "")
 	f.expect("[10.0.0.1:11211 10.0.0.2:11211*600]")
-	if err := a.Withdraw(t.Context()); err != nil {
+	if err := a.Withdraw(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("[10.0.0.2:11211*600]")
@@ -65,7 +65,7 @@ func TestEveryClientCallsTheSameMembersByTheSameVersion(t *testing.T) {
 		wg.Go(func() {
 			for range 10 {
 				a.announce(t, "")
-				if err := a.Withdraw(t.Context()); err != nil {
+				if err := a.Withdraw(t.Context(), ""); err != nil {
 					t.Error(err)
 				}
 			}
@@ -258,7 +258,7 @@ func TestMembersOfThePast(t *testing.T) {
 	a := announcer(t, o, "10.0.0.1:11211", 0)
 	for range 5 {
 		a.announce(t, "")
-		if err := a.Withdraw(t.Context()); err != nil {
+		if err := a.Withdraw(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -405,7 +405,7 @@ func TestConnectionsBreakAllTheTime(t *testing.T) {
 	})
 	for range 30 {
 		a.announce(t, "")
-		if err := a.Withdraw(t.Context()); err != nil {
+		if err := a.Withdraw(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
