@@ -19,7 +19,7 @@ const (
 	// maxCommandLine is the longest command line, a get's excepted.
 	maxCommandLine = 2048
 	// maxGetLine is the longest line of a get: a thousand of the longest keys.
-	maxGetLine = 256 << 10
+	maxGetLine = 256<<10 - 1
 	// valueChunk is the most memory that is taken for a value before any of it
 	// has come.
 	valueChunk = 64 << 10
@@ -78,15 +78,14 @@ func (c *serverConn) serve() {
 		}
 	}
 	for {
-		line, ok := c.nextLine()
-		var err error
+		line, complete, err := c.nextLine()
 		switch {
-		case ok:
-			err = c.request(line)
-			c.began = false
-		case c.lineTooLong():
+		case err != nil:
 			c.refuse(errLineTooLong)
 			return
+		case complete:
+			err = c.request(line)
+			c.began = false
 		default:
 			err = c.fill()
 		}
@@ -115,25 +114,24 @@ func (c *serverConn) handshake(t *tls.Conn) bool {
 }
 
 // nextLine consumes a line and returns it without its end. It is good until fill.
-func (c *serverConn) nextLine() ([]byte, bool) {
-	i := bytes.IndexByte(c.in[c.r:c.w], '\n')
-	if i < 0 {
-		return nil, false
+// The error says that the line is too long, whether or not all of it is here.
+func (c *serverConn) nextLine() (line []byte, complete bool, err error) {
+	here := c.in[c.r:c.w]
+	i := bytes.IndexByte(here, '\n')
+	if i >= 0 {
+		here = here[:i]
 	}
-	line := c.in[c.r : c.r+i]
-	if len(line) > maxCommandLine && !isGet(line) {
-		return nil, false // and lineTooLong says why
+	if len(here) > maxCommandLine && (len(here) > maxGetLine || !isGet(here)) {
+		return nil, false, errLineTooLong
+	}
+	if i < 0 {
+		return nil, false, nil
 	}
 	c.r += i + 1
-	if i > 0 && line[i-1] == '\r' {
-		line = line[:i-1]
+	if i > 0 && here[i-1] == '\r' {
+		here = here[:i-1]
 	}
-	return line, true
-}
-
-func (c *serverConn) lineTooLong() bool {
-	n := c.w - c.r
-	return n > maxGetLine || n > maxCommandLine && !isGet(c.in[c.r:c.w])
+	return here, true, nil
 }
 
 // isGet says whether line is the beginning of a command with any number of keys.
