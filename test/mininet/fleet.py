@@ -16,6 +16,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,6 +134,7 @@ class Fleet:
         self.net = net
         self.folder = folder
         self.processes = []
+        self.round = 0  # how often put has been called
         self.memcached = {}
         self.watchdog = {}
         self.zookeeper = net["zk"].IP() + ":2181"
@@ -205,16 +207,26 @@ class Fleet:
         return out
 
     def put(self):
-        self.run("".join(f"PUT key{i}, value of key{i}\n" for i in range(KEYS)))
+        """Gives every key a new value."""
+        self.round += 1
+        self.run("".join(f"PUT key{i}, value {self.round} of key{i}\n" for i in range(KEYS)))
 
-    def hits(self):
-        """The keys whose value is there. A wrong value is an error."""
-        values = self.run("".join(f"GET key{i}\n" for i in range(KEYS))).splitlines()
-        # A miss prints nothing, so these are some of all values, in their order.
-        rest = (f"value of key{i}" for i in range(KEYS))
-        if not all(value in rest for value in values):
-            raise Failed("a GET printed a value that was not written to its key")
-        return len(values)
+    def get(self):
+        """Asks for every key. Returns how many have their newest value and how many
+        an older one; a value that was never written to its key is a failure."""
+        lines = self.run("".join(f"GET key{i}\n" for i in range(KEYS))).splitlines()
+        newest = older = 0
+        last = -1  # a miss prints nothing, but what is printed comes in the keys' order
+        for line in lines:
+            match = re.fullmatch(r"value (\d+) of key(\d+)", line)
+            if not match or int(match[2]) <= last or not 1 <= int(match[1]) <= self.round:
+                raise Failed(f"a GET printed {line!r}, which was not written to its key")
+            last = int(match[2])
+            if int(match[1]) == self.round:
+                newest += 1
+            else:
+                older += 1
+        return newest, older
 
     def stop(self):
         for process in reversed(self.processes):
@@ -243,23 +255,28 @@ def play(fleet, watch, take, bring):
     addr = fleet.addr(VICTIM)
     fleet.put()
     held = fleet.items(VICTIM)
-    before = fleet.hits()
+    before = fleet.get()
 
     took = time.monotonic()
     take()
     left = watch.first(took, f"{addr} to leave the view", lambda up: addr not in up)
-    away = fleet.hits()
-    if away < before - held:
-        raise Failed(f"{before - away} keys are lost, and {addr} held only {held}")
+    away = fleet.get()
+    if away[0] < before[0] - held:
+        raise Failed(f"{before[0] - away[0]} keys are lost, and {addr} held only {held}")
     fleet.put()  # on the servers that are left
-    again = fleet.hits()
+    again = fleet.get()
     time.sleep(max(0.0, took + AWAY - time.monotonic()))
 
     brought = time.monotonic()
     bring()
     back = watch.first(brought, f"{addr} to come back", lambda up: addr in up)
-    after = fleet.hits()
-    return [f"{left:.2f} s", f"{back:.2f} s", str(held), *(f"{n}/{KEYS}" for n in (before, away, again, after))]
+    after = fleet.get()
+    return [f"{left:.2f} s", f"{back:.2f} s", str(held), *map(cell, (before, away, again, after))]
+
+
+def cell(hits):
+    newest, older = hits
+    return f"{newest}" + (f" + {older} old" if older else "")
 
 
 def table(rows):
@@ -285,13 +302,14 @@ def fleet(net):
         watch.first(0, "all servers to be announced", lambda up: up == everybody)
 
         rows = [["what happened to " + VICTIM, "left after", "back after", "keys on it",
-                 "hits before", "away", "put again", "back"]]
+                 f"hits of {KEYS}", "away", "put again", "back"]]
         for words, take, bring in scenarios(running):
             rows.append([words, *play(running, watch, take, bring)])
         print()
         table(rows)
-        print("\nleft, back: until the view of `torc watch` on the client said so. hits: GETs of "
-              f"{KEYS} keys\nthat printed their value. put again: after a PUT of all keys to the servers that were left.")
+        print("\nleft, back: until the view of `torc watch` on the client said so. hits: GETs that printed\n"
+              "the key's newest value; old: an earlier one. away: while it was. put again: after new\n"
+              "values for all keys were put to the servers that were left. back: when it was.")
     finally:
         running.stop()
         shutil.rmtree(folder, ignore_errors=True)
