@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -36,15 +38,18 @@ func (t *Table) Get(ctx context.Context, key string) (torc.Entry, error) {
 }
 
 func (t *Table) getFailure(ctx context.Context, key string, s *server, err error) error {
+	if t.isClosed() {
+		return failure("get", key, nil, torc.ErrClosed)
+	}
 	var ce *memcache.ConnError
-	if errors.As(err, &ce) && ctx.Err() == nil && !t.isClosed() {
+	if errors.As(err, &ce) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", torc.ErrNotFound, err)
 	}
 	return failure("get", key, s, err)
 }
 
 // same says whether a and b are one stay of one server in the fleet.
-func same(a, b *server) bool { return a != nil && b != nil && a.client == b.client }
+func same(a, b *server) bool { return a != nil && b != nil && a.stay == b.stay }
 
 // Put implements [torc.Table]. While the key's server can't be reached it tries
 // again, there or at whichever server holds the key by then, until the context
@@ -69,6 +74,9 @@ func (t *Table) Put(ctx context.Context, key string, value []byte, opts ...torc.
 			}
 			mode, item.CAS = memcache.ModeCAS, o.Version.Seq
 		}
+		if err := s.checkSize(ctx, &item); err != nil {
+			return err
+		}
 		_, err := s.client.Set(ctx, item, mode)
 		switch {
 		case err == memcache.ErrNotStored && o.Cond == torc.CondAbsent:
@@ -80,6 +88,41 @@ func (t *Table) Put(ctx context.Context, key string, value []byte, opts ...torc.
 		}
 		return err
 	})
+}
+
+// Of an item, memcached counts its header, at most this long, besides key and
+// value; and no memcached has a smaller limit than this.
+const (
+	itemOverhead    = 64
+	smallestItemMax = 1024
+)
+
+// checkSize says whether item is larger than s takes. To find out by sending it
+// would cost the item that is there: memcached removes that when it refuses a
+// larger one.
+func (s *server) checkSize(ctx context.Context, item *memcache.Item) error {
+	size := int64(len(item.Key) + len(item.Value) + itemOverhead)
+	if size <= smallestItemMax {
+		return nil
+	}
+	if err := memcache.CheckKey(item.Key); err != nil {
+		return err
+	}
+	most := s.itemMax.Load()
+	if most == 0 {
+		settings, err := s.client.Stats(ctx, "settings")
+		if err != nil {
+			return err
+		}
+		if most, err = strconv.ParseInt(settings["item_size_max"], 10, 64); err != nil {
+			most = math.MaxInt64 // it doesn't tell, so it has to refuse by itself
+		}
+		s.itemMax.Store(most)
+	}
+	if size > most {
+		return fmt.Errorf("%w: %d bytes, and the server's item_size_max of %d has to hold the key and %d bytes besides", torc.ErrTooLarge, len(item.Value), most, itemOverhead)
+	}
+	return nil
 }
 
 // Delete implements [torc.Table], and tries again as Put does.
@@ -185,11 +228,16 @@ func (w *write) result(s *server, err error) error {
 // gaveUp is what the caller of w hears when waiting ended with waitErr; err is
 // how the last attempt, on s, failed.
 func (w *write) gaveUp(s *server, err, waitErr error) error {
+	if waitErr == torc.ErrClosed {
+		s, err = nil, errWaiting
+	}
 	if w.maybe {
 		err = fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, err)
 	}
 	return failure(w.op, w.key, s, fmt.Errorf("%w: %w", waitErr, err))
 }
+
+var errWaiting = errors.New("it was still waiting for a server")
 
 // waitForView waits until r is replaced, or for the given time. The error says
 // why there is nothing more to wait for.

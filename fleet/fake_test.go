@@ -3,7 +3,9 @@ package fleet
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,7 +46,7 @@ func (d *fakeDirectory) set(addrs ...string) {
 	defer d.mu.Unlock()
 	d.mu.version++
 	m := Membership{Version: d.mu.version, Config: Config{}.WithDefaults()}
-	for _, a := range addrs {
+	for _, a := range slices.Sorted(slices.Values(addrs)) {
 		m.Servers = append(m.Servers, Server{Addr: a, Weight: 1, Incarnation: "1"})
 	}
 	d.views <- m
@@ -88,6 +90,17 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
+// afterGreeting is serve for a server that answers a client's greeting first.
+func afterGreeting(serve func(c net.Conn, line string) bool) func(net.Conn, string) bool {
+	return func(c net.Conn, line string) bool {
+		if line == "mn" {
+			_, err := io.WriteString(c, "MN\r\n")
+			return err == nil
+		}
+		return serve(c, line)
+	}
+}
+
 // refusing returns an address that refuses connections.
 func refusing(t *testing.T) string {
 	l := listen(t)
@@ -95,9 +108,9 @@ func refusing(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// scripted serves connections with serve, which gets each line that comes, and
+// answering serves connections with serve, which gets each line that comes, and
 // answers by writing to the connection; it returns false to end the connection.
-func scripted(t *testing.T, serve func(c net.Conn, line string) bool) string {
+func answering(t *testing.T, serve func(c net.Conn, line string) bool) string {
 	l := listen(t)
 	var wg sync.WaitGroup
 	conns := make(map[net.Conn]bool)

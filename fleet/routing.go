@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"hash/fnv"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -11,12 +12,19 @@ import (
 	"github.com/torc-dht/torc/ring"
 )
 
-// server is one stay of a server in the fleet: its connections, and what its
-// versions are marked with. Another incarnation is another server.
+// server is one server under one view.
 type server struct {
 	Server
-	client *memcache.Client
-	epoch  uint64
+	*stay
+}
+
+// stay is one stay of a server in the fleet, from when it comes until it goes:
+// its connections, and what its versions are marked with. It is the same under
+// all views in which the server is in the same incarnation.
+type stay struct {
+	client  *memcache.Client
+	epoch   uint64
+	itemMax atomic.Int64 // the server's limit of an item, in bytes; 0 while not known
 }
 
 // routing is where keys go under one view. It never changes; a table has a new
@@ -93,10 +101,10 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 	for _, s := range inUse {
 		i := slices.IndexFunc(prev.servers, func(p *server) bool { return p.Addr == s.Addr && p.Incarnation == s.Incarnation })
 		if i >= 0 {
-			r.servers = append(r.servers, &server{Server: s, client: prev.servers[i].client, epoch: prev.servers[i].epoch})
+			r.servers = append(r.servers, &server{s, prev.servers[i].stay})
 			continue
 		}
-		r.servers = append(r.servers, &server{Server: s, client: connect(s.Addr), epoch: epochOf(s)})
+		r.servers = append(r.servers, &server{s, &stay{client: connect(s.Addr), epoch: epochOf(s)}})
 	}
 	return r, nil
 }
@@ -105,7 +113,7 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 func (r *routing) gone(next *routing) []*memcache.Client {
 	var clients []*memcache.Client
 	for _, s := range r.servers {
-		if !slices.ContainsFunc(next.servers, func(n *server) bool { return n.client == s.client }) {
+		if !slices.ContainsFunc(next.servers, func(n *server) bool { return n.stay == s.stay }) {
 			clients = append(clients, s.client)
 		}
 	}

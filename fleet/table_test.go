@@ -74,7 +74,7 @@ func TestPendingWriteFollowsView(t *testing.T) {
 	t.Parallel()
 	good := memcachetest.Start(t)
 	asked := make(chan struct{}, 64)
-	silent := scripted(t, func(net.Conn, string) bool { asked <- struct{}{}; return true })
+	silent := answering(t, afterGreeting(func(net.Conn, string) bool { asked <- struct{}{}; return true }))
 	table, dir := newTestTable(t, Options{WriteTimeout: time.Minute}, silent)
 	put := make(chan error)
 	go func() { put <- table.Put(t.Context(), "k", []byte("v")) }()
@@ -89,7 +89,7 @@ func TestConditionalPutIsSentOnce(t *testing.T) {
 	t.Parallel()
 	good := memcachetest.Start(t)
 	asked := make(chan struct{}, 64)
-	silent := scripted(t, func(net.Conn, string) bool { asked <- struct{}{}; return true })
+	silent := answering(t, afterGreeting(func(net.Conn, string) bool { asked <- struct{}{}; return true }))
 	table, dir := newTestTable(t, Options{}, silent)
 	put := make(chan error)
 	go func() { put <- table.Put(t.Context(), "k", []byte("v"), torc.IfAbsent()) }()
@@ -207,15 +207,18 @@ func TestBadServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			table, _ := newTestTable(t, Options{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}, scripted(t, serve))
-			for range 3 {
-				if e, err := table.Get(t.Context(), "k"); err == nil {
-					t.Errorf("Get = %q", e.Value)
-				} else if !errors.Is(err, torc.ErrUnavailable) {
-					t.Errorf("Get = %v, want unavailable", err)
-				}
-				if err := table.Put(t.Context(), "k", []byte("v")); !errors.Is(err, torc.ErrUnavailable) {
-					t.Errorf("Put = %v, want unavailable", err)
+			for _, serve := range []func(net.Conn, string) bool{serve, afterGreeting(serve)} {
+				opts := Options{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}
+				table, _ := newTestTable(t, opts, answering(t, serve))
+				for range 3 {
+					if e, err := table.Get(t.Context(), "k"); err == nil {
+						t.Errorf("Get = %q", e.Value)
+					} else if !errors.Is(err, torc.ErrUnavailable) {
+						t.Errorf("Get = %v, want unavailable", err)
+					}
+					if err := table.Put(t.Context(), "k", []byte("v")); !errors.Is(err, torc.ErrUnavailable) {
+						t.Errorf("Put = %v, want unavailable", err)
+					}
 				}
 			}
 		})

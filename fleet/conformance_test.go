@@ -1,0 +1,122 @@
+package fleet
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
+	"github.com/torc-dht/torc/memcache/memcachetest"
+	"github.com/torc-dht/torc/store"
+	"github.com/torc-dht/torc/tabletest"
+)
+
+// keyLimits are memcached's: other keys are sent in base64.
+var keyLimits = tabletest.KeyLimits(memcache.MaxKeyLen, memcache.MaxBinaryKeyLen)
+
+func TestConformanceOverMemcached(t *testing.T) {
+	conform(t, func(t *testing.T) string { return memcachetest.Start(t, "-m", "256") })
+}
+
+func TestConformanceOverOurServers(t *testing.T) {
+	conform(t, startOurs)
+}
+
+func startOurs(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &memcache.Server{Handler: memcache.NewHandler(store.New(store.Config{MaxBytes: 256 << 20}))}
+	served := make(chan struct{})
+	go func() { defer close(served); s.Serve(l) }() //nolint:errcheck // ends with Close
+	t.Cleanup(func() { s.Close(); <-served })
+	return l.Addr().String()
+}
+
+// conform runs the suite over lists of three servers, which the tables share.
+// One more comes and goes when a test wants the members to change.
+func conform(t *testing.T, start func(*testing.T) string) {
+	servers := []string{start(t), start(t), start(t)}
+	extra := start(t)
+	var mu sync.Mutex
+	lists := make(map[torc.Table]*List)
+	open := func(t *testing.T) torc.Table {
+		var members []Server
+		for _, addr := range servers {
+			members = append(members, Server{Addr: addr})
+		}
+		list, err := NewList(ListConfig{}, members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := New(t.Context(), list, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		lists[table] = list
+		return table
+	}
+	change := func(t *testing.T, table torc.Table) {
+		mu.Lock()
+		defer mu.Unlock()
+		if lists[table].Remove(extra) != nil {
+			if err := lists[table].Add(extra, 1); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	tabletest.Run(t, open, keyLimits, tabletest.Churn(change))
+}
+
+func TestOpenByURL(t *testing.T) {
+	t.Parallel()
+	a, b := memcachetest.Start(t), memcachetest.Start(t)
+	for _, hash := range []string{"ketama", "ketama-fnv1a64", "murmur3&vnodes=50", "rendezvous", "jump"} {
+		table, err := torc.Open(t.Context(), "memcached://"+a+","+b+"?hash="+hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Put(t.Context(), "k", []byte(hash)); err != nil {
+			t.Error(err)
+		}
+		if e, err := table.Get(t.Context(), "k"); err != nil || string(e.Value) != hash {
+			t.Errorf("%s: Get = %q, %v", hash, e.Value, err)
+		}
+		table.Close()
+	}
+}
+
+func TestBadURLs(t *testing.T) {
+	t.Parallel()
+	for url, says := range map[string]string{
+		"memcached://":                              "memcached://host:port",
+		"memcached://h:1/path":                      "memcached://host:port",
+		"memcached://h:1?hsah=ketama":               `no parameter "hsah"`,
+		"memcached://h:1?hash=md5":                  "ketama, ",
+		"memcached://h:1?copies=9":                  "from 1 to 8",
+		"memcached://h:1?copies=2":                  "one copy",
+		"memcached://h:1?read-timeout=fast":         "250ms",
+		"memcached://h:1?weights=1,2":               "1 servers and 2 weights",
+		"memcached://h:1?weights=0":                 "not a weight",
+		"memcached://h:1?rejoin=maybe":              "flush",
+		"memcached://h:1?tls=maybe":                 "on or off",
+		"memcached://h:1?tls-ca=x":                  "tls=on",
+		"memcached://h:1?tls=on&tls-ca=/no/such/ca": "no such file",
+		"memcached+file:/no/such/file":              "no such file",
+		"memcached+file:":                           "members.txt",
+	} {
+		table, err := torc.Open(context.Background(), url)
+		if err == nil {
+			table.Close()
+			t.Errorf("%s was opened", url)
+		} else if !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v\n\tdoes not say %q", url, err, says)
+		}
+	}
+}
