@@ -237,9 +237,18 @@ func TestKillTakesGrandchildren(t *testing.T) {
 func TestOutputHeldOpen(t *testing.T) {
 	t.Parallel()
 	ctx, c := testContext(t), ForTest(t, Options{})
-	p := must[*Proc](t)(c.Host("h").Start(ctx, shell("setsid sleep 5 & exit 0")))
-	if code, err := p.Wait(ctx); code != 0 || err != nil {
+	p := must[*Proc](t)(c.Host("h").Start(ctx, shell(`setsid sh -c 'echo $$; exec sleep 60' & wait`)))
+	line := must[Line](t)(p.WaitLine(ctx, time.Time{}, func(string) bool { return true }))
+	stray := must[int](t)(strconv.Atoi(line.Text))
+	defer func() { _ = syscall.Kill(stray, syscall.SIGKILL) }()
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := p.Wait(ctx); code != 128+int(syscall.SIGKILL) || err != nil {
 		t.Errorf("Wait = %d, %v", code, err)
+	}
+	if !alive(stray) {
+		t.Error("the grandchild is gone, so nothing was held open")
 	}
 }
 
