@@ -119,27 +119,45 @@ type prober struct {
 	answers chan answer // of conn; closed by its reader when conn breaks
 	broken  error       // why, valid once answers is closed
 	version bool        // the server knows no "mn"
+	well    bool        // the last check was answered
 }
 
 type answer string
 
-// check makes one check: on the connection that is there, or a new one.
+// check makes one check: on the connection that is there, or a new one. When
+// that is closed instead of answered, and the check before went well, it tries
+// again at once, and after 2 and 4 milliseconds: a server may close an idle
+// connection, and one that is being killed still takes a connection while its
+// others are closed already, and then refuses the next.
 func (p *prober) check(ctx context.Context) (Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
-	standing := p.conn != nil
-	finding, reason := p.ask(ctx)
-	if finding == Silent && standing && ctx.Err() == nil {
-		// The connection had been closed, which a server may do to an idle
-		// one: whether the server is there, a new connection says.
+	retries := []time.Duration{0, 2 * time.Millisecond, 4 * time.Millisecond}
+	for try := 0; ; try++ {
+		finding, reason := p.ask(ctx)
+		if finding == Answered {
+			p.well = true
+			return finding, nil
+		}
 		p.hangUp()
-		finding, reason = p.ask(ctx)
+		if !p.well || !errors.Is(reason, errHungUp) || try == len(retries) {
+			p.well = false
+			return finding, reason
+		}
+		select {
+		case <-time.After(retries[try]):
+		case <-ctx.Done():
+			return finding, reason
+		}
 	}
-	if finding != Answered {
-		p.hangUp()
-	}
-	return finding, reason
 }
+
+// Why a connection broke: the server closed it before an answer, or sent what
+// can't be one.
+var (
+	errHungUp  = errors.New("it closed the connection")
+	errNoLines = errors.New("it sends lines that are too long for a memcached")
+)
 
 func (p *prober) ask(ctx context.Context) (Finding, error) {
 	if p.conn == nil {
@@ -159,6 +177,9 @@ func (p *prober) ask(ctx context.Context) (Finding, error) {
 			_ = p.conn.SetWriteDeadline(deadline)
 		}
 		if _, err := io.WriteString(p.conn, command); err != nil {
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w: %w", errHungUp, err)
+			}
 			return Silent, p.late(ctx, "asking", err)
 		}
 		select {
@@ -166,8 +187,10 @@ func (p *prober) ask(ctx context.Context) (Finding, error) {
 			return Silent, p.late(ctx, "waiting for an answer", ctx.Err())
 		case line, ok := <-p.answers:
 			switch {
+			case !ok && p.broken == errNoLines:
+				return Silent, p.broken
 			case !ok:
-				return Silent, fmt.Errorf("it closed the connection: %w", p.broken)
+				return Silent, fmt.Errorf("%w: %w", errHungUp, p.broken)
 			case line == "MN" || p.version && len(line) > len("VERSION ") && line[:len("VERSION ")] == "VERSION ":
 				return Answered, nil
 			case line == "ERROR" && !p.version:
@@ -232,7 +255,7 @@ func (p *prober) read(conn net.Conn, answers chan<- answer) {
 			buf = buf[:copy(buf, buf[end+1:])]
 		}
 		if err == nil && len(buf) == cap(buf) {
-			err = errors.New("it sends lines that are too long for a memcached")
+			err = errNoLines
 		}
 		if err != nil {
 			p.broken = err

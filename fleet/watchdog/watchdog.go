@@ -212,6 +212,7 @@ func (w *watchdog) loop(ctx context.Context) {
 			w.core.woken()
 		case <-silence:
 			silence = nil
+			at, _ := w.announcer.Contact() // for what is the trouble by now
 			w.core.outOfTouch(at.Trouble)
 		}
 	}
