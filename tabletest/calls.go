@@ -123,7 +123,7 @@ func (s *suite) testLocate(f *fixture) {
 // view returns the first view of Members.
 func (f *fixture) view() torc.View {
 	f.Helper()
-	for view, err := range f.Table.Members(f.ctx) {
+	for view, err := range f.Members(f.ctx) {
 		if err != nil {
 			f.Fatalf("Members: %v", err)
 		}
@@ -140,7 +140,7 @@ func (s *suite) testMembers(f *fixture) {
 	// can be ranged over again.
 	ctx, cancel := context.WithCancel(f.ctx)
 	defer cancel()
-	views := f.Table.Members(ctx)
+	views := f.Members(ctx)
 	var wg sync.WaitGroup
 	first := make(chan torc.View, 8)
 	for range cap(first) {
@@ -208,7 +208,7 @@ func (s *suite) testMembersChange(f *fixture) {
 	const changes = 3
 	var previous, newest torc.View
 	n := 0
-	for view, err := range f.Table.Members(f.ctx) {
+	for view, err := range f.Members(f.ctx) {
 		if err != nil {
 			f.Fatalf("Members: %v", err)
 		}
@@ -241,7 +241,7 @@ func later(a, b torc.View) bool {
 // after waits for a later view than old.
 func (f *fixture) after(old torc.View) torc.View {
 	f.Helper()
-	for view, err := range f.Table.Members(f.ctx) {
+	for view, err := range f.Members(f.ctx) {
 		if err != nil {
 			f.Fatalf("Members: %v", err)
 		}
@@ -267,7 +267,7 @@ func (s *suite) testClose(t *testing.T) {
 		for range cap(watching) {
 			wg.Go(func() {
 				var last error
-				for _, err := range f.Table.Members(f.ctx) {
+				for _, err := range f.Members(f.ctx) {
 					if last == nil && err == nil {
 						select {
 						case watching <- struct{}{}:
@@ -308,7 +308,7 @@ func (s *suite) testClose(t *testing.T) {
 		wg.Wait()
 		f.everyCall(f.ctx, k, func(op string, err error) { f.fails(err, op, k, torc.ErrClosed) })
 		n := 0
-		for view, err := range f.Table.Members(f.ctx) {
+		for view, err := range f.Members(f.ctx) {
 			n++
 			f.fails(err, "members", "", torc.ErrClosed)
 			if len(view.Members) > 0 {

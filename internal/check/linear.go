@@ -102,10 +102,10 @@ func model(s Semantics) porcupine.Model {
 		},
 		DescribeOperation: func(input, _ any) string {
 			o := input.(*Operation)
-			switch {
-			case o.Op == Get || o.Op == Delete:
+			switch o.Op {
+			case Get, Delete:
 				return fmt.Sprintf("%s: %s %q", o.Op, o.Outcome, o.Value)
-			case o.Op == Swap:
+			case Swap:
 				return fmt.Sprintf("swap %q for %q: %s", o.Expect, o.Value, o.Outcome)
 			default:
 				return fmt.Sprintf("%s %q: %s", o.Op, o.Value, o.Outcome)
