@@ -28,6 +28,23 @@ type storeHandler struct {
 
 // NewHandler makes a Handler that serves s as memcached serves its memory. The
 // store may be shared with other handlers and with the program.
+//
+// It answers as memcached 1.6.18 does, byte for byte, but has neither slabs, nor
+// a crawler, nor watchers: commands that tune those do nothing, or are refused as
+// a memcached refuses them that was told to. On purpose it differs in this:
+//   - Times to live are exact, not counted in ticks of a second.
+//   - A dump has every item that stays, and other commands may be pipelined with
+//     it.
+//   - A write that is refused because the store may not evict leaves the item
+//     that was there.
+//   - The key of an item stays base64 in answers after an append, an incr, or
+//     when a get or ma made the item. memcached shows it raw from then on.
+//   - The T flag of ma holds also when the number gets longer.
+//   - A delayed flush_all does not bring back what an earlier one has flushed.
+//   - An opaque that is too long is refused before anything is done.
+//   - A get with a key too long loses its own answers, not those of requests
+//     before it in the pipeline.
+//   - Numbers are read up to the end of the value, not behind it.
 func NewHandler(s *store.Store) Handler {
 	return &storeHandler{store: s, began: time.Unix(0, s.Now())}
 }

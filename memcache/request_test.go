@@ -150,10 +150,7 @@ func FuzzParseRequest(f *testing.F) {
 func visible(r *Request) Request {
 	v := *r
 	v.fields, v.keyBuf = [maxFields][]byte{}, [MaxKeyLen]byte{}
-	v.Args = nil
-	for _, arg := range r.Args {
-		v.Args = append(v.Args, arg)
-	}
+	v.Args = append([][]byte(nil), r.Args...) // none is nil, whatever it was
 	if len(v.Keys) == 0 {
 		v.Keys = nil
 	}

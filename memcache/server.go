@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -136,9 +137,7 @@ func (s *Server) Serve(l net.Listener) error {
 			if s.closing.Load() {
 				return ErrServerClosed
 			}
-			// Out of file descriptors, most likely: that passes.
-			var ne net.Error
-			if errors.As(err, &ne) && ne.Temporary() { //nolint:staticcheck // what else tells?
+			if passing(err) {
 				pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 				s.logf("memcache: accept on %s: %v; again in %s", l.Addr(), err, pause)
 				time.Sleep(pause)
@@ -149,6 +148,12 @@ func (s *Server) Serve(l net.Listener) error {
 		pause = 0
 		s.start(conn)
 	}
+}
+
+// passing says whether an error of Accept goes away with time: the machine is
+// out of file descriptors or of memory for sockets.
+func passing(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 func (s *Server) track(l net.Listener) bool {

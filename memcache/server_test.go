@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -384,6 +385,32 @@ func TestClientThatDoesNotReadIsClosed(t *testing.T) {
 	_, _ = io.WriteString(c, strings.Repeat("get big\r\n", 100))
 	other := dial(t, addr)
 	waitFor(t, "the client to be closed", func() bool { return other.stat("curr_connections") == 1 })
+}
+
+// scarceListener fails once for want of file descriptors.
+type scarceListener struct {
+	net.Listener
+	failed bool
+}
+
+func (l *scarceListener) Accept() (net.Conn, error) {
+	if !l.failed {
+		l.failed = true
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestServeGoesOnAfterAShortage(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	s := &memcache.Server{Handler: newHandler(), ErrorLog: log.New(&logged, "", 0)}
+	c := dial(t, startServerOn(t, s, func(l net.Listener) error { return s.Serve(&scarceListener{Listener: l}) }))
+	c.want("mn\r\n", "MN")
+	_ = s.Close()
+	if !strings.Contains(logged.String(), "again in") {
+		t.Errorf("logged %q", logged.String())
+	}
 }
 
 func TestListenAndServeNamesAPortInUse(t *testing.T) {
