@@ -116,7 +116,7 @@ func (cfg *Config) pipeLimits() pipeLimits {
 	if l.answer > 0 {
 		shortest = min(shortest, l.answer)
 	}
-	l.interval = max(shortest/sweeps, time.Millisecond)
+	l.interval = max(shortest/sweepShare, time.Millisecond)
 	return l
 }
 
@@ -261,54 +261,74 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 		_, has := ctx.Deadline()
 		cl.timed = !has
 	}
+	for first := true; ; first = false {
+		if err := c.send(ctx, s, cl, q); err != nil {
+			cl.release()
+			return answer{}, err
+		}
+		switch c.wait(ctx, cl) {
+		case answered:
+			a, err, sent := cl.answer, cl.err, cl.sent
+			if err == nil {
+				cl.release()
+				return a, nil
+			}
+			cl.err = nil
+			if first && !sent {
+				continue // it found a connection that the server had closed
+			}
+			cl.release()
+			return answer{}, c.connError(err, sent)
+		case overdue:
+			err := &timeoutError{c.cfg.ReadTimeout, "no answer"}
+			c.bad(err)
+			return answer{}, c.connError(err, true)
+		default:
+			return answer{}, c.gaveUp(ctx, true)
+		}
+	}
+}
+
+// send sends q on the connection of s, which it makes if need be.
+func (c *Client) send(ctx context.Context, s *slot, cl *call, q *query) error {
 	for {
 		p := s.pipe.Load()
 		if p == nil {
 			var err error
 			if p, err = c.connect(ctx, s); err != nil {
-				cl.release()
-				return answer{}, err
+				return err
 			}
 		}
-		room, err := p.send(cl, q)
-		if err == nil {
-			return c.wait(ctx, cl)
-		}
-		if room != nil {
+		room, err := p.send(ctx, cl, q)
+		switch {
+		case err == nil:
+			if cl.reads {
+				p.readFor(cl)
+			}
+			return nil
+		case room != nil:
 			if err := c.waitForRoom(ctx, cl.timed, room); err != nil {
-				cl.release()
-				return answer{}, err
+				return err
 			}
-			continue
+		default:
+			s.pipe.CompareAndSwap(p, nil) // dead: the next round dials
 		}
-		s.pipe.CompareAndSwap(p, nil) // dead: the next round dials
 	}
 }
 
-// wait waits for the answer to a call that was sent.
-func (c *Client) wait(ctx context.Context, cl *call) (answer, error) {
-	var s signal
-	if done := ctx.Done(); done == nil {
-		s = <-cl.done
-	} else {
-		select {
-		case s = <-cl.done:
-		case <-done:
-			cl.abandoned.Store(true)
-			return answer{}, c.gaveUp(ctx, true)
-		}
+// wait waits for the end of a call that was sent.
+func (c *Client) wait(ctx context.Context, cl *call) signal {
+	done := ctx.Done()
+	if done == nil {
+		return <-cl.done
 	}
-	if s == overdue {
-		err := &timeoutError{c.cfg.ReadTimeout, "no answer"}
-		c.bad(err)
-		return answer{}, c.connError(err, true)
+	select {
+	case s := <-cl.done:
+		return s
+	case <-done:
+		cl.abandoned.Store(true)
+		return givenUp
 	}
-	a, err, sent := cl.answer, cl.err, cl.sent
-	cl.release()
-	if err != nil {
-		return answer{}, c.connError(err, sent)
-	}
-	return a, nil
 }
 
 // gaveUp is the error of a request whose context ended. That its deadline

@@ -3,6 +3,7 @@ package memcache
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // signal tells the goroutine that waits for a call how the waiting ended.
@@ -14,6 +15,8 @@ const (
 	// overdue: the answer took too long. The pipe still has the call, so the
 	// waiter must not touch it again.
 	overdue
+	// givenUp: the waiter stopped waiting. Never sent.
+	givenUp
 )
 
 // call is one query under way. The waiter owns it until it is sent, and again
@@ -28,9 +31,10 @@ type call struct {
 	timed bool // to be swept when overdue
 
 	// Set by pipe.send.
-	mark opaque
-	tick uint32
-	at   int64 // where in the stream of queries it begins
+	mark  opaque
+	reads bool          // the waiter has the read role
+	since time.Duration // as pipe.mu.now
+	at    int64         // where in the stream of queries it begins
 
 	// abandoned: nobody will look at the value.
 	abandoned atomic.Bool

@@ -4,9 +4,11 @@ package memcache
 
 import "net"
 
-// tryWriter is for systems whose connections can be written to without waiting.
-type tryWriter struct{}
+// socket is for systems whose connections can be used without waiting.
+type socket struct{}
 
-func newTryWriter(net.Conn) *tryWriter { return nil }
+func newSocket(net.Conn) *socket { return nil }
 
-func (*tryWriter) write([]byte) (int, error) { return 0, nil }
+func (*socket) write([]byte) (int, error) { return 0, nil }
+
+func (*socket) readAfter([]byte, func()) (int, error) { return 0, nil }

@@ -3,23 +3,34 @@
 package memcache
 
 import (
+	"io"
 	"net"
 	"syscall"
 )
 
-// tryWriter writes what a connection takes without waiting, so that a caller
-// can write for itself and for others and still leave when its context ends.
-type tryWriter struct {
+// socket does to a connection what package net can't: it writes without waiting,
+// so that a caller can write for itself and for others and still leave when its
+// context ends; and it looks what has come before it writes and waits, at the
+// price of the reading alone. It serves one writer and one reader at a time.
+type socket struct {
 	raw syscall.RawConn
-	try func(fd uintptr) bool // made once: it would be allocated for each write
-	buf []byte
-	n   int
-	err error
+
+	// The functions are made once: they would be allocated for each use.
+	write1 func(fd uintptr) bool
+	out    []byte
+	wrote  int
+	werr   error
+
+	read1 func(fd uintptr) bool
+	in    []byte
+	then  func()
+	read  int
+	rerr  error
 }
 
-// newTryWriter returns nil if nc is not a plain connection of the system's: one
-// that wraps such a connection may do more in its Write.
-func newTryWriter(nc net.Conn) *tryWriter {
+// newSocket returns nil if nc is not a plain connection of the system's: one
+// that wraps such a connection may do more in its methods.
+func newSocket(nc net.Conn) *socket {
 	var sc syscall.Conn
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -33,30 +44,65 @@ func newTryWriter(nc net.Conn) *tryWriter {
 	if err != nil {
 		return nil
 	}
-	w := &tryWriter{raw: raw}
-	w.try = func(fd uintptr) bool {
-		for {
-			w.n, w.err = syscall.Write(int(fd), w.buf)
-			if w.err != syscall.EINTR {
-				return true
-			}
+	s := &socket{raw: raw}
+	s.write1 = func(fd uintptr) bool {
+		s.wrote, s.werr = retry(syscall.Write, fd, s.out)
+		return true
+	}
+	s.read1 = func(fd uintptr) bool {
+		s.read, s.rerr = retry(syscall.Read, fd, s.in)
+		if s.rerr != syscall.EAGAIN {
+			return true
+		}
+		if then := s.then; then != nil {
+			s.then = nil
+			then()
+		}
+		return false
+	}
+	return s
+}
+
+func retry(call func(int, []byte) (int, error), fd uintptr, b []byte) (n int, err error) {
+	for {
+		if n, err = call(int(fd), b); err != syscall.EINTR {
+			return max(n, 0), err
 		}
 	}
-	return w
 }
 
 // write writes as much of b as goes without waiting, maybe nothing.
-func (w *tryWriter) write(b []byte) (int, error) {
-	w.buf = b
-	err := w.raw.Write(w.try)
-	w.buf = nil
+func (s *socket) write(b []byte) (int, error) {
+	s.out = b
+	err := s.raw.Write(s.write1)
+	s.out = nil
+	if err == nil && s.werr != syscall.EAGAIN {
+		err = s.werr
+	}
+	if err != nil || s.werr != nil {
+		return 0, err
+	}
+	return s.wrote, nil
+}
+
+// readAfter looks whether something has come that nobody asked for, the end of
+// the stream included, and then returns an error. If not it calls ask, and is a
+// Read into b.
+func (s *socket) readAfter(b []byte, ask func()) (int, error) {
+	s.in, s.then = b, ask
+	err := s.raw.Read(s.read1)
+	early := s.then != nil
+	s.in, s.then = nil, nil
+	if err == nil {
+		err = s.rerr
+	}
 	switch {
 	case err != nil:
 		return 0, err
-	case w.err == syscall.EAGAIN:
-		return 0, nil
-	case w.err != nil:
-		return 0, w.err
+	case s.read == 0:
+		return 0, io.EOF
+	case early:
+		return 0, errUnasked
 	}
-	return w.n, nil
+	return s.read, nil
 }

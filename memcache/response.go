@@ -227,6 +227,31 @@ func newAnswerReader(r io.Reader, maxValue int) *answerReader {
 	return &answerReader{bufio.NewReaderSize(r, readBuffer), maxValue}
 }
 
+// buffered says whether bytes have come that were not read yet.
+func (r *answerReader) buffered() bool { return r.br.Buffered() > 0 }
+
+// fill waits until a byte has come. When that fails nothing is lost, and it can
+// be tried again.
+func (r *answerReader) fill() error {
+	_, err := r.br.Peek(1)
+	return err
+}
+
+// ready says whether a whole answer to a meta command has come, or a whole line
+// that is none, so that reading it does not wait.
+func (r *answerReader) ready() bool {
+	have, _ := r.br.Peek(r.br.Buffered())
+	end := bytes.IndexByte(have, '\n')
+	if end < 0 {
+		return false
+	}
+	if !bytes.HasPrefix(have, []byte("VA ")) {
+		return !bytes.HasPrefix(have, []byte("STAT "))
+	}
+	size, _ := number(have[len("VA "):end])
+	return size <= uint64(len(have)) && end+1+int(size)+2 <= len(have)
+}
+
 // line reads one line and returns it without its end. It is good until the next
 // read.
 func (r *answerReader) line() ([]byte, error) {
