@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -22,6 +23,7 @@ type Announcer struct {
 	client    *client
 	addr      string
 	data      []byte
+	close     sync.Once
 }
 
 // NewAnnouncer begins to connect to ZooKeeper, to announce the server at addr
@@ -47,7 +49,7 @@ func NewAnnouncer(o Options, addr string, weight uint32) (*Announcer, error) {
 // Close ends the session, and with it the announcement. It takes a second at
 // most; a ZooKeeper that doesn't answer by then drops the announcement when the
 // session's time is over.
-func (a *Announcer) Close() { a.directory.release() }
+func (a *Announcer) Close() { a.close.Do(a.directory.release) }
 
 // Contact is how an Announcer stands with ZooKeeper.
 type Contact struct {

@@ -190,9 +190,6 @@ func TestAnnouncerCloseWithoutZooKeeper(t *testing.T) {
 	if _, err := a.client.await(ctx); err == nil {
 		t.Error("connected to nothing")
 	}
-	began := time.Now()
+	a.Close() // returns
 	a.Close()
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("Close took %v", took)
-	}
 }

@@ -43,7 +43,6 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 	b.Close()
 	f.expect("[10.0.0.1:11211]")
-	b.directory.acquire() // for the Cleanup
 
 	version, children, err := f.d.List(t.Context())
 	if err != nil {
@@ -442,15 +441,12 @@ func TestUnreachable(t *testing.T) {
 		})
 		return l.Addr().String()
 	}
-	refuses := listen(func(net.Conn) {})
-	{
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		refuses = l.Addr().String()
-		l.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	refuses := closed.Addr().String()
+	closed.Close()
 	for name, test := range map[string]struct{ addr, says string }{
 		"refused":            {refuses, "connection refused"},
 		"silent":             {listen(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }), "said nothing for 1s"},
@@ -464,24 +460,19 @@ func TestUnreachable(t *testing.T) {
 			o := Options{Hosts: []string{test.addr}, ConnectTimeout: 2500 * time.Millisecond}
 			began := time.Now()
 			_, _, err := mustNew(t, o).Config(t.Context())
-			if took := time.Since(began); took > 6*time.Second {
-				t.Errorf("it took %v to give up after 2.5 s", took)
-			}
 			if !errors.Is(err, torc.ErrUnavailable) || !strings.Contains(err.Error(), test.addr) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %v, want one that names %s and says %q", err, test.addr, test.says)
 			}
-			t.Log(err)
+			t.Logf("after %v: %v", time.Since(began), err)
 		})
 	}
 	t.Run("the caller's patience counts", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		began := time.Now()
 		_, err := torc.Open(ctx, "zk://"+refuses)
-		if took := time.Since(began); err == nil || took > 3*time.Second {
-			t.Errorf("%v after %v", err, took)
+		if !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
 		}
-		t.Log(err)
 	})
 }
