@@ -138,6 +138,7 @@ type Client struct {
 	life   context.Context // ends with Close
 	end    context.CancelFunc
 	wg     sync.WaitGroup // every goroutine and timer of this client
+	calls  sync.Pool      // of *call
 
 	failing atomic.Pointer[failure] // nil while the server does well
 
@@ -166,6 +167,7 @@ type failure struct {
 // Close the client when done.
 func NewClient(addr string, cfg Config) *Client {
 	c := &Client{addr: addr, cfg: cfg.withDefaults(), seed: maphash.MakeSeed()}
+	c.calls.New = newCall
 	c.limits = c.cfg.pipeLimits()
 	c.slots = make([]slot, c.cfg.Conns)
 	c.life, c.end = context.WithCancel(context.Background())
@@ -254,7 +256,7 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 	if len(c.slots) > 1 && q.key != "" {
 		s = &c.slots[maphash.String(c.seed, q.key)%uint64(len(c.slots))]
 	}
-	cl := calls.Get().(*call)
+	cl := c.calls.Get().(*call)
 	cl.op = q.op
 	cl.timed = false
 	if c.cfg.ReadTimeout > 0 {
@@ -263,21 +265,21 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 	}
 	for first := true; ; first = false {
 		if err := c.send(ctx, s, cl, q); err != nil {
-			cl.release()
+			c.release(cl)
 			return answer{}, err
 		}
 		switch c.wait(ctx, cl) {
 		case answered:
 			a, err, sent := cl.answer, cl.err, cl.sent
 			if err == nil {
-				cl.release()
+				c.release(cl)
 				return a, nil
 			}
 			cl.err = nil
 			if first && !sent {
 				continue // it found a connection that the server had closed
 			}
-			cl.release()
+			c.release(cl)
 			return answer{}, c.connError(err, sent)
 		case overdue:
 			err := &timeoutError{c.cfg.ReadTimeout, "no answer"}
@@ -287,6 +289,12 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 			return answer{}, c.gaveUp(ctx, true)
 		}
 	}
+}
+
+// release keeps a call that was never sent, or was answered, for another request.
+func (c *Client) release(cl *call) {
+	cl.answer, cl.err = answer{}, nil
+	c.calls.Put(cl)
 }
 
 // send sends q on the connection of s, which it makes if need be.

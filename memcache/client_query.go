@@ -71,8 +71,9 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 	case opGetAndTouch:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
-		dst = append(dst, " v f c t T"...)
+		dst = append(dst, " v f c T"...)
 		dst = strconv.AppendInt(dst, q.exp, 10)
+		dst = append(dst, " t"...) // behind T, or it would be the time before
 	case opTouch:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)

@@ -1,7 +1,6 @@
 package memcache
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -45,7 +44,7 @@ type call struct {
 	sent   bool  // with err: some of the query may have reached the server
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan signal, 1)} }}
+func newCall() any { return &call{done: make(chan signal, 1)} }
 
 // end signals s, unless an earlier signal was not received yet.
 func (cl *call) end(s signal) {
@@ -53,11 +52,4 @@ func (cl *call) end(s signal) {
 	case cl.done <- s:
 	default:
 	}
-}
-
-// release makes a call that was never sent, or that was answered, fit for use
-// again.
-func (cl *call) release() {
-	cl.answer, cl.err = answer{}, nil
-	calls.Put(cl)
 }

@@ -255,6 +255,16 @@ func (r *answerReader) ready() bool {
 // line reads one line and returns it without its end. It is good until the next
 // read.
 func (r *answerReader) line() ([]byte, error) {
+	line, err := r.dumpLine()
+	if err == nil && (len(line) == 0 || line[len(line)-1] != '\r') {
+		return nil, badLine(line, "a line that doesn't end as one")
+	}
+	return line[:max(len(line)-1, 0)], err
+}
+
+// dumpLine is line for a dump, of which lines end with a line feed alone. It
+// returns what comes before that.
+func (r *answerReader) dumpLine() ([]byte, error) {
 	line, err := r.br.ReadSlice('\n')
 	if err != nil {
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -268,10 +278,7 @@ func (r *answerReader) line() ([]byte, error) {
 	if len(line) > maxLine {
 		return nil, badLine(line, "a line too long")
 	}
-	if len(line) < 2 || line[len(line)-2] != '\r' {
-		return nil, badLine(line, "a line that doesn't end as one")
-	}
-	return line[:len(line)-2], nil
+	return line[:len(line)-1], nil
 }
 
 // answer reads the rest of the answer that begins with line, to a query with

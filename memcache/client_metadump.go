@@ -1,0 +1,150 @@
+package memcache
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// KeyInfo is what a server tells of an item when it lists its keys.
+type KeyInfo struct {
+	Key string
+	// Expires is when the item expires, in whole seconds; zero if never.
+	Expires time.Time
+	// LastAccess is when it was last read or written, in whole seconds.
+	LastAccess time.Time
+	CAS        uint64
+	// Fetched says whether it was ever read.
+	Fetched bool
+	// Class is the slab class that holds it.
+	Class int
+	// Size is what it takes on the server, its key and header included, in bytes.
+	Size int
+}
+
+// Metadump lists the server's items as the server walks over them, on a
+// connection of its own; it doesn't hold up other requests. An error ends the
+// sequence: a *ConnError, or a *ServerError from a server that is at another dump
+// or doesn't list.
+//
+// The list is no snapshot: what is written, or moved from one of the server's
+// queues to another, while it runs may be missed. On memcached one pass may miss
+// some keys in ten thousand.
+func (c *Client) Metadump(ctx context.Context) iter.Seq2[KeyInfo, error] {
+	return func(yield func(KeyInfo, error) bool) {
+		more, err := c.metadump(ctx, yield)
+		if err != nil && more {
+			yield(KeyInfo{}, err)
+		}
+	}
+}
+
+// metadump yields the server's items. It says whether more may be yielded.
+func (c *Client) metadump(ctx context.Context, yield func(KeyInfo, error) bool) (more bool, err error) {
+	dialCtx, cancel := context.WithTimeoutCause(ctx, c.cfg.DialTimeout, &timeoutError{c.cfg.DialTimeout, "no connection"})
+	defer cancel()
+	p, err := c.open(dialCtx)
+	if err != nil {
+		return true, c.dumpError(ctx, err, false)
+	}
+	defer p.nc.Close()
+	// The end of the context or of the client ends the reading.
+	for _, ctx := range []context.Context{ctx, c.life} {
+		stop := context.AfterFunc(ctx, func() { p.nc.Close() })
+		defer stop()
+	}
+	patience := func() { p.nc.SetDeadline(time.Now().Add(c.cfg.StallTimeout)) } //nolint:errcheck // fails with the read
+	patience()
+	if _, err := p.nc.Write([]byte("lru_crawler metadump all\r\n")); err != nil {
+		return true, c.dumpError(ctx, err, true)
+	}
+	for {
+		if !p.reader.buffered() {
+			patience()
+		}
+		line, err := p.reader.dumpLine()
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		switch {
+		case err != nil:
+			return true, c.dumpError(ctx, readError(err), true)
+		case string(line) == "END":
+			return true, nil
+		case isErrorLine(line) || bytes.HasPrefix(line, []byte("BUSY")):
+			return true, &ServerError{Addr: c.addr, Line: string(line)}
+		}
+		info, err := parseKeyInfo(line)
+		if err != nil {
+			return true, c.dumpError(ctx, err, true)
+		}
+		if !yield(info, nil) {
+			return false, nil
+		}
+	}
+}
+
+// dumpError is the error of a dump that broke off: that of its context or of the
+// client if that is why.
+func (c *Client) dumpError(ctx context.Context, err error, sent bool) error {
+	switch {
+	case c.life.Err() != nil:
+		err = ErrClosed
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	}
+	return c.connError(err, sent)
+}
+
+// parseKeyInfo parses one line of a dump: name=value words, of which later
+// versions may have more.
+func parseKeyInfo(line []byte) (info KeyInfo, err error) {
+	bad := func(what string) (KeyInfo, error) { return KeyInfo{}, badLine(line, what) }
+	for word := range strings.FieldsSeq(string(line)) {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return bad("not a line of a dump")
+		}
+		var n int64
+		switch name {
+		case "exp", "la", "cls", "size":
+			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return bad("not a number in a dump")
+			}
+		}
+		switch name {
+		case "key":
+			if info.Key, err = url.PathUnescape(value); err != nil {
+				return bad("not a key in a dump")
+			}
+		case "exp":
+			if n >= 0 {
+				info.Expires = time.Unix(n, 0)
+			}
+		case "la":
+			info.LastAccess = time.Unix(n, 0)
+		case "cas":
+			if info.CAS, err = strconv.ParseUint(value, 10, 64); err != nil {
+				return bad("not a CAS in a dump")
+			}
+		case "fetch":
+			info.Fetched = value == "yes"
+		case "cls":
+			info.Class = int(n)
+		case "size":
+			info.Size = int(n)
+		}
+	}
+	if info.Key == "" {
+		return bad("a line of a dump without a key")
+	}
+	return info, nil
+}
+
+// String is info in one line.
+func (info KeyInfo) String() string {
+	return fmt.Sprintf("%q, %d bytes, CAS %d", info.Key, info.Size, info.CAS)
+}
