@@ -1,9 +1,11 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,10 +31,9 @@ func TestChurn(t *testing.T) {
 	)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
 
+	goroutines, sockets := goleak.IgnoreCurrent(), openSockets(t)
 	f := start(t, cluster.Options{}, servers)
-	leaks := goleak.IgnoreCurrent()
 	table, err := torc.Open(t.Context(), f.url)
 	f.must(err)
 
@@ -105,28 +106,41 @@ func TestChurn(t *testing.T) {
 		}
 	})
 
-	done := 0
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); done++ {
-		s := f.servers[spared+rnd.IntN(servers-spared)]
-		p := s.memcached
-		if rnd.IntN(2) == 0 {
-			p = s.watchdog
-		}
-		f.must(p.Kill())
-		time.Sleep(time.Duration(100+rnd.IntN(900)) * time.Millisecond) // the fault itself
-		f.must(p.Restart(t.Context()))
+	// Two at a time do harm, each to servers of its own.
+	var done atomic.Int64
+	var harm sync.WaitGroup
+	end := time.Now().Add(30 * time.Second)
+	for half := range 2 {
+		rnd := rand.New(rand.NewPCG(seed, uint64(1000+half)))
+		mine := f.servers[spared+half*(servers-spared)/2:][:(servers-spared)/2]
+		harm.Go(func() {
+			for ; time.Now().Before(end); done.Add(1) {
+				s := mine[rnd.IntN(len(mine))]
+				p := s.memcached
+				if rnd.IntN(2) == 0 {
+					p = s.watchdog
+				}
+				err := p.Kill()
+				time.Sleep(time.Duration(50+rnd.IntN(950)) * time.Millisecond) // the fault itself
+				if err = errors.Join(err, p.Restart(t.Context())); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
 	}
+	harm.Wait()
 	close(stop)
 	wg.Wait()
 	table.Close()
 
 	t.Logf("%d faults, %d calls, %d hits, %d puts failed, %d of %d reads hit on servers that nothing happened to",
-		done, calls.Load(), hits.Load(), failedPuts.Load(), calmHit.Load(), calmReads.Load())
+		done.Load(), calls.Load(), hits.Load(), failedPuts.Load(), calmHit.Load(), calmReads.Load())
 	if w := wrong.Load(); w != nil {
 		t.Error(*w)
 	}
-	if done < 20 || hits.Load() < 100_000 {
-		t.Errorf("%d faults and %d hits: at least 20 and 100,000 are wanted", done, hits.Load())
+	if done.Load() < 20 || hits.Load() < 100_000 {
+		t.Errorf("%d faults and %d hits: at least 20 and 100,000 are wanted", done.Load(), hits.Load())
 	}
 	if failedPuts.Load() > 0 {
 		t.Errorf("%d puts failed", failedPuts.Load())
@@ -134,7 +148,42 @@ func TestChurn(t *testing.T) {
 	if float64(calmHit.Load()) < 0.999*float64(calmReads.Load()) {
 		t.Errorf("%d of %d reads hit on servers that nothing happened to: less than 99.9 %%", calmHit.Load(), calmReads.Load())
 	}
-	goleak.VerifyNone(t, leaks)
+	f.must(f.cluster.Close())
+	goleak.VerifyNone(t, goroutines)
+	if left := openSockets(t); left > sockets {
+		t.Errorf("%d connections are left open", left-sockets)
+	}
+	if left := children(); len(left) > 0 {
+		t.Errorf("child processes are left: %v", left)
+	}
+}
+
+// openSockets counts this process's.
+func openSockets(t *testing.T) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if to, err := os.Readlink(f); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// children lists this process's.
+func children() []string {
+	var all []string
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil {
+			all = append(all, strings.Fields(string(b))...)
+		}
+	}
+	return all
 }
 
 func isSerial(s string, n *uint64) bool {
