@@ -161,7 +161,7 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 	}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if s == nil {
-			err = t.noServer(w.op, w.key, nil)
+			err = errNoServer
 		}
 		if err != nil {
 			if waitErr := t.waitForView(ctx, r, pause); waitErr != nil {
@@ -256,14 +256,13 @@ func (t *Table) waitForView(ctx context.Context, r *routing, most time.Duration)
 	return context.Cause(ctx)
 }
 
-// noServer says that the fleet has no server in use; with also, if not nil.
+var errNoServer = fmt.Errorf("%w: the fleet has no server in use", torc.ErrUnavailable)
+
+// noServer says that the fleet has no server in use; with also, which callers
+// test for.
 func (t *Table) noServer(op, key string, also error) error {
 	if t.isClosed() {
 		return failure(op, key, nil, torc.ErrClosed)
 	}
-	err := fmt.Errorf("%w: the fleet has no server in use", torc.ErrUnavailable)
-	if also != nil {
-		err = fmt.Errorf("%w: %w", also, err)
-	}
-	return failure(op, key, nil, err)
+	return failure(op, key, nil, fmt.Errorf("%w: %w", also, errNoServer))
 }
