@@ -69,10 +69,7 @@ type Contact struct {
 // when that changes.
 func (a *Announcer) Contact() (Contact, <-chan struct{}) {
 	at, changed := a.client.contact()
-	c := Contact{Connected: at.connected()}
-	if at.session != nil {
-		c.Session, c.Granted = at.session.id(), at.session.granted()
-	}
+	c := Contact{Session: at.session.id, Granted: at.session.timeout, Connected: at.connected()}
 	if !c.Connected {
 		c.Trouble = a.client.ensemble.trouble()
 	}
@@ -250,7 +247,7 @@ func (a *Announcer) announcements(ctx context.Context, at contact) ([]announceme
 		if err != nil {
 			return nil, a.directory.failed("reading "+c.name, err)
 		}
-		found = append(found, announcement{c, stat.EphemeralOwner == at.session.id()})
+		found = append(found, announcement{c, stat.EphemeralOwner == at.session.id})
 	}
 	return found, nil
 }

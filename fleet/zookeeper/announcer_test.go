@@ -17,7 +17,7 @@ func TestTakeOver(t *testing.T) {
 	f := startFollow(t, o)
 	f.expect("[]")
 	first := announcer(t, o, "10.0.0.1:11211", 2)
-	old := first.announce(t, "")
+	old := first.announce(t)
 	f.expect("[10.0.0.1:11211*2]")
 
 	second := announcer(t, o, "10.0.0.1:11211", 3)
@@ -33,9 +33,7 @@ func TestTakeOver(t *testing.T) {
 	if s, err = second.Look(t.Context()); err != nil || s.Own != name || s.Other != old {
 		t.Errorf("%+v, %v; want our own %s beside %s", s, err, name, old)
 	}
-	if err := first.Withdraw(t.Context(), ""); err != nil {
-		t.Fatal(err)
-	}
+	first.withdraw(t)
 	select {
 	case <-s.Disturbed:
 		t.Error("our own was disturbed when the other went")
@@ -68,7 +66,7 @@ func TestZnodeDeletedBySomebody(t *testing.T) {
 	t.Parallel()
 	o := sharedZooKeeper(t)
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	name := a.announce(t, "")
+	name := a.announce(t)
 	s, err := a.Look(t.Context())
 	if err != nil || s.Own != name {
 		t.Fatalf("%+v, %v", s, err)
@@ -123,8 +121,9 @@ func TestSessionExpires(t *testing.T) {
 	o := sharedZooKeeper(t)
 	f := startFollow(t, o)
 	l, frail := linked(t, o)
+	frail.SessionTimeout = 2 * time.Second
 	a := announcer(t, frail, "10.0.0.1:11211", 0)
-	a.announce(t, "")
+	a.announce(t)
 	f.expect("[10.0.0.1:11211]")
 	session := a.awaitConnected(t).Session
 	l.Cut()
@@ -143,7 +142,7 @@ func TestSessionExpires(t *testing.T) {
 	if s, err := a.Look(t.Context()); err != nil || s.Own != "" || s.Other != "" {
 		t.Errorf("%+v, %v; want nothing", s, err)
 	}
-	a.announce(t, "")
+	a.announce(t)
 	f.expect("[10.0.0.1:11211]")
 }
 

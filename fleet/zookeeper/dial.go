@@ -41,7 +41,6 @@ type ensemble struct {
 		sync.Mutex
 		next     int
 		attempts int              // since something was last heard after a handshake
-		hangUps  int              // handshakes in a row that were met by the end of the connection
 		failed   map[string]error // what is wrong with which server
 	}
 }
@@ -99,7 +98,6 @@ func (e *ensemble) failed(host string, err error) {
 func (e *ensemble) hungUp(host string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.mu.hangUps++
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("said nothing for %v", handshakeTimeout)
 	}
@@ -109,15 +107,7 @@ func (e *ensemble) hungUp(host string, err error) {
 func (e *ensemble) greeted(host string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.mu.hangUps = 0
 	delete(e.mu.failed, host)
-}
-
-// unwelcome says whether each server hung up when it was last greeted.
-func (e *ensemble) unwelcome() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.mu.hangUps >= len(e.hosts)
 }
 
 // trouble says in one line what is wrong with whom.
@@ -136,7 +126,7 @@ func (e *ensemble) trouble() string {
 }
 
 // dial makes the next attempt. Package zk calls it again at once when it fails.
-func (e *ensemble) dial(ctx context.Context, host string, granted func(time.Duration)) (*wire, error) {
+func (e *ensemble) dial(ctx context.Context, host string, resume session) (*wire, error) {
 	select {
 	case <-time.After(e.pause()):
 	case <-ctx.Done():
@@ -148,50 +138,58 @@ func (e *ensemble) dial(ctx context.Context, host string, granted func(time.Dura
 		e.failed(host, err)
 		return nil, err
 	}
-	return &wire{Conn: conn, host: host, ensemble: e, granted: granted, handshakeBy: time.Now().Add(handshakeTimeout)}, nil
+	return &wire{Conn: conn, host: host, ensemble: e, session: resume, handshakeBy: time.Now().Add(handshakeTimeout)}, nil
 }
 
-// wire is a connection to one of ZooKeeper's servers that watches the handshake
-// go by, and mends what package zk gets wrong about it:
+// session is what ZooKeeper knows a session by, and how long it lasts without a
+// connection.
+type session struct {
+	id       int64 // 0: none yet
+	password [passwordLen]byte
+	timeout  time.Duration
+}
+
+// wire is a connection to one of ZooKeeper's servers that takes part in the
+// handshake:
 //
+//   - It makes package zk, for whom each connection is the first, go on with the
+//     session that there was before.
+//   - It takes the session from the answer, and with it the time-out that was
+//     granted, of which package zk does not tell.
 //   - It keeps the handshake within its time, and refuses a first packet longer
 //     than any ZooKeeper's, for which package zk would make room, gigabytes of it.
-//   - It takes from it the session time-out that was granted, of which package zk
-//     does not tell.
-//   - A server refuses, by hanging up, whoever has seen a later change than it has
-//     itself. That is for servers that lag behind; but one that lost its data
-//     refuses so for ever, and never says that the session is over. So after a
-//     round of hang-ups the wire makes package zk claim to have seen nothing. A
-//     server that knows the session goes on with it then, even if it lags (which
-//     is why nobody here takes a step back without a sync); one that doesn't says
-//     so.
 //
-// The first packet that goes out is, big-endian: its length (4 bytes), the
-// protocol's version (4), the last change seen (8), and more that doesn't matter
-// here. The first that comes in is: its length (4), the protocol's version (4),
-// the granted time-out in milliseconds (4), the session's number (8, zero when
-// the session has expired), and more.
+// The two packets, numbers big-endian:
+//
+//	         length  version  last change seen  time-out, ms  session  length  password
+//	out:          4        4                 8             4        8       4        16
+//	in:           4        4                               4        8       4        16
+//
+// An answer with session 0 says that the session has expired.
 type wire struct {
 	net.Conn
 	host        string
 	ensemble    *ensemble
-	granted     func(time.Duration)
 	handshakeBy time.Time
 
-	sent     bool   // the first packet
-	hello    []byte // of the first that came, up to helloLen bytes
-	received int    // bytes in all
+	session  session // to go on with, if any; then the one that there is
+	sent     bool    // the first packet
+	hello    []byte  // of the first that came, up to helloLen bytes
+	received int     // bytes in all
 }
 
 const (
-	helloLen    = 4 + 4 + 4 + 8
+	passwordLen = 16
+	requestLen  = 4 + 4 + 8 + 4 + 8 + 4 + passwordLen
+	helloLen    = 4 + 4 + 4 + 8 + 4 + passwordLen
 	maxHelloLen = 1024
 )
 
 func (w *wire) Write(b []byte) (int, error) {
-	if !w.sent && len(b) >= 16 && w.ensemble.unwelcome() {
+	if !w.sent && len(b) >= requestLen && w.session.id != 0 {
 		b = slices.Clone(b)
-		clear(b[8:16])
+		binary.BigEndian.PutUint64(b[20:], uint64(w.session.id))
+		copy(b[32:], w.session.password[:])
 	}
 	w.sent = true
 	return w.Conn.Write(b)
@@ -222,8 +220,10 @@ func (w *wire) take(b []byte) bool {
 			return true
 		}
 		w.ensemble.greeted(w.host)
-		if binary.BigEndian.Uint64(w.hello[12:]) != 0 {
-			w.granted(time.Duration(binary.BigEndian.Uint32(w.hello[8:])) * time.Millisecond)
+		w.session = session{
+			id:       int64(binary.BigEndian.Uint64(w.hello[12:])),
+			password: [passwordLen]byte(w.hello[24:]),
+			timeout:  time.Duration(binary.BigEndian.Uint32(w.hello[8:])) * time.Millisecond,
 		}
 	}
 	if w.received > 4+int(binary.BigEndian.Uint32(w.hello)) {

@@ -176,14 +176,14 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 	defer d.release()
 	r := reader{directory: d, asked: d.opts.Config}
 	f := follower{grace: grace(d.opts.SessionTimeout), patience: patience}
-	var read *session // the session in which the directory was read last
+	var read *connection // over which the directory was read last
 	for ctx.Err() == nil {
 		at, changed := c.contact()
 		var retry time.Time
 		switch {
 		case !at.connected():
 			f.lose(at.since)
-		case at.session == read && !r.stale():
+		case at.conn == read && !r.stale():
 			f.regain(time.Now())
 		default:
 			got, err := r.read(ctx, at)
@@ -201,7 +201,7 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 			var never hopeless
 			switch {
 			case err == nil && got != nil:
-				read = at.session
+				read = at.conn
 				continue
 			case err == nil || errors.Is(err, errLost) || ctx.Err() != nil:
 				continue

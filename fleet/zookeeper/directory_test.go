@@ -24,19 +24,17 @@ func TestMembersComeAndGo(t *testing.T) {
 	f := startFollow(t, o)
 	empty := f.expect("[]")
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	a.announce(t, "")
+	a.announce(t)
 	first := f.expect("[10.0.0.1:11211]")
 	if first.Version <= empty.Version || first.Generation != empty.Generation {
 		t.Errorf("version %d.%d after %d.%d", first.Generation, first.Version, empty.Generation, empty.Version)
 	}
 	b := announcer(t, o, "10.0.0.2:11211", 600)
-	b.announce(t, "")
+	b.announce(t)
 	f.expect("[10.0.0.1:11211 10.0.0.2:11211*600]")
-	if err := a.Withdraw(t.Context(), ""); err != nil {
-		t.Fatal(err)
-	}
+	a.withdraw(t)
 	f.expect("[10.0.0.2:11211*600]")
-	a.announce(t, "")
+	a.announce(t)
 	again := f.expect("[10.0.0.1:11211 10.0.0.2:11211*600]")
 	if again.Servers[0].Incarnation == first.Servers[0].Incarnation {
 		t.Errorf("incarnation %q twice, with an absence between", again.Servers[0].Incarnation)
@@ -63,12 +61,10 @@ func TestEveryClientCallsTheSameMembersByTheSameVersion(t *testing.T) {
 		a := announcer(t, o, fmt.Sprintf("10.0.0.%d:11211", i), 0)
 		wg.Go(func() {
 			for range 10 {
-				a.announce(t, "")
-				if err := a.Withdraw(t.Context(), ""); err != nil {
-					t.Error(err)
-				}
+				a.announce(t)
+				a.withdraw(t)
 			}
-			a.announce(t, "")
+			a.announce(t)
 		})
 	}
 	wg.Wait()
@@ -100,7 +96,7 @@ func TestDrain(t *testing.T) {
 	f := startFollow(t, o)
 	f.expect("[]")
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	a.announce(t, "")
+	a.announce(t)
 	f.expect("[10.0.0.1:11211 (drained)]")
 	for range 2 {
 		if err := d.Undrain(t.Context(), "10.0.0.1:11211"); err != nil {
@@ -232,13 +228,13 @@ func TestDirectoryDeletedUnderItsFollowers(t *testing.T) {
 	f := startFollow(t, o)
 	f.expect("[]")
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	a.announce(t, "")
+	a.announce(t)
 	before := f.expect("[10.0.0.1:11211]")
 	conn := rawConn(t, o)
 	deleteAll(t, conn, o.Path+"/config")
 	deleteAll(t, conn, o.Path+"/members")
 	f.expect("[lost 10.0.0.1:11211]")
-	a.announce(t, "")
+	a.announce(t)
 	after := f.expect("[10.0.0.1:11211]")
 	if after.Generation == before.Generation {
 		t.Error("the same generation after all was deleted")
@@ -256,16 +252,14 @@ func TestMembersOfThePast(t *testing.T) {
 	follows := []*follow{startFollow(t, o), startFollow(t, o)}
 	a := announcer(t, o, "10.0.0.1:11211", 0)
 	for range 5 {
-		a.announce(t, "")
-		if err := a.Withdraw(t.Context(), ""); err != nil {
-			t.Fatal(err)
-		}
+		a.announce(t)
+		a.withdraw(t)
 	}
-	a.announce(t, "")
+	a.announce(t)
 	before := follows[0].expect("[10.0.0.1:11211]")
 	follows[1].expect("[10.0.0.1:11211]")
 	deleteAll(t, rawConn(t, o), o.Path+"/members")
-	a.announce(t, "")
+	a.announce(t)
 	for _, f := range follows {
 		cluster.Eventually(t, 10*time.Second, "a new generation", func() error {
 			if f.last().Generation == before.Generation {
@@ -284,7 +278,7 @@ func TestZooKeeperAwayAndBack(t *testing.T) {
 	t.Parallel()
 	z, o := ownZooKeeper(t)
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	name := a.announce(t, "")
+	name := a.announce(t)
 	f := startFollow(t, o)
 	before := f.expect("[10.0.0.1:11211]")
 	if err := z.Kill(); err != nil {
@@ -318,7 +312,7 @@ func TestZooKeeperLosesItsData(t *testing.T) {
 	var announcers []*Announcer
 	for _, addr := range []string{"10.0.0.1:11211", "10.0.0.2:11211", "10.0.0.3:11211"} {
 		a := announcer(t, o, addr, 0)
-		a.announce(t, "")
+		a.announce(t)
 		announcers = append(announcers, a)
 	}
 	asked := o
@@ -345,7 +339,7 @@ func TestZooKeeperLosesItsData(t *testing.T) {
 			}
 			return nil
 		})
-		a.announce(t, "")
+		a.announce(t)
 	}
 	for _, f := range []*follow{f, plain} {
 		after := f.expect("[10.0.0.1:11211 10.0.0.2:11211]")
@@ -370,15 +364,16 @@ func TestZooKeeperLosesItsData(t *testing.T) {
 func TestOwnLinkCut(t *testing.T) {
 	t.Parallel()
 	o := sharedZooKeeper(t)
+	o.SessionTimeout = 2 * time.Second
 	l, cut := linked(t, o)
 	f := startFollow(t, cut)
 	a := announcer(t, o, "10.0.0.1:11211", 0)
-	a.announce(t, "")
+	a.announce(t)
 	f.expect("[10.0.0.1:11211]")
 	l.Cut()
 	f.expect("[lost 10.0.0.1:11211]")
 	b := announcer(t, o, "10.0.0.2:11211", 0)
-	b.announce(t, "")
+	b.announce(t)
 	time.Sleep(3 * time.Second) // longer than the session
 	l.Heal()
 	f.expect("[10.0.0.1:11211 10.0.0.2:11211]")
@@ -403,12 +398,10 @@ func TestConnectionsBreakAllTheTime(t *testing.T) {
 		}
 	})
 	for range 30 {
-		a.announce(t, "")
-		if err := a.Withdraw(t.Context(), ""); err != nil {
-			t.Fatal(err)
-		}
+		a.announce(t)
+		a.withdraw(t)
 	}
-	a.announce(t, "")
+	a.announce(t)
 	close(stop)
 	wg.Wait()
 	f.expect("[10.0.0.1:11211]")

@@ -67,9 +67,14 @@ func sharedZooKeeper(t testing.TB) Options {
 		Hosts: []string{shared.addr}, Path: fmt.Sprintf("/test/%d", shared.paths.Add(1)),
 		// The ZooKeeper is shared with other tests, and the machine too.
 		ConnectTimeout: 20 * time.Second,
+		SessionTimeout: longSession,
 		Logger:         testLogger(t),
 	}
 }
+
+// longSession is the longest time-out that the tests' ZooKeeper grants, for tests
+// that are not about sessions: on a busy machine those of 2 s may expire.
+const longSession = 4 * time.Second
 
 // ownZooKeeper returns a ZooKeeper that the test may kill.
 func ownZooKeeper(t testing.TB) (*cluster.ZooKeeper, Options) {
@@ -230,17 +235,35 @@ func (a *Announcer) awaitConnected(t testing.TB) Contact {
 	return c
 }
 
-// announce announces, and fails the test if that does not go well.
-func (a *Announcer) announce(t testing.TB, over string) string {
+// insist does again what the connection was lost for, until it is answered.
+func (a *Announcer) insist(t testing.TB, what func() error) {
 	t.Helper()
-	if _, err := a.Look(t.Context()); err != nil {
-		t.Fatal(err)
+	for {
+		a.awaitConnected(t)
+		if err := what(); err == nil {
+			return
+		} else if !errors.Is(err, ErrLost) {
+			t.Fatal(err)
+		}
 	}
-	name, err := a.Announce(t.Context(), over)
-	if err != nil {
-		t.Fatal(err)
-	}
+}
+
+// announce announces, unless that has happened.
+func (a *Announcer) announce(t testing.TB) (name string) {
+	t.Helper()
+	a.insist(t, func() error {
+		s, err := a.Look(t.Context())
+		if name = s.Own; err == nil && name == "" {
+			name, err = a.Announce(t.Context(), "")
+		}
+		return err
+	})
 	return name
+}
+
+func (a *Announcer) withdraw(t testing.TB) {
+	t.Helper()
+	a.insist(t, func() error { return a.Withdraw(t.Context(), "") })
 }
 
 // rawConn is a connection to do things with that torc does not do.

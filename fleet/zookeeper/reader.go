@@ -18,8 +18,9 @@ type reader struct {
 	directory *Directory
 	asked     fleet.Config
 
-	session *session // in which the watches below are
-	synced  bool     // what is read now can't be behind what anybody knew when reading began
+	conn    *connection // over which the watches below are set
+	session int64       // from which the weights below are
+	synced  bool        // what is read now can't be behind what anybody knew when reading began
 	config  watch
 	members watch
 	has     configData
@@ -58,9 +59,7 @@ func (r *reader) stale() bool {
 }
 
 // forget makes the next read one of everything.
-func (r *reader) forget() {
-	*r = reader{directory: r.directory, asked: r.asked}
-}
+func (r *reader) forget() { r.conn, r.session = nil, 0 }
 
 // read reads what has changed, and watches it. It returns nil if there was a
 // change while it read, and then the reader is stale.
@@ -69,9 +68,12 @@ func (r *reader) forget() {
 // So if config has not changed by the time the members' list is there, the two
 // belong together.
 func (r *reader) read(ctx context.Context, at contact) (*reading, error) {
-	if r.session != at.session {
-		r.forget()
-		r.session = at.session
+	if r.conn != at.conn {
+		r.conn, r.config, r.members = at.conn, watch{}, watch{}
+	}
+	if r.session != at.session.id {
+		// The next generation may give the same names again.
+		r.session, r.weights = at.session.id, nil
 	}
 	r.synced = !r.config.armed() && !r.members.armed()
 	if r.synced {

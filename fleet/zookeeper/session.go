@@ -15,10 +15,24 @@ import (
 )
 
 // client keeps a session with ZooKeeper, and makes a new one when that has
-// expired. Package zk would do so itself, within one zk.Conn, and would send in
-// the new session what was asked for in the old one: an announcement made for a
-// session that is gone, say. So each session has a zk.Conn of its own here, which
-// dies with it.
+// expired.
+//
+// Package zk would do so itself, within one zk.Conn, and go over from one
+// connection to the next. Here each connection is a zk.Conn of its own, and the
+// session is carried from one to the next ([wire]), because of what package zk
+// (1.0.4) does otherwise:
+//
+//   - What was asked for and not yet sent when a connection broke is sent over the
+//     next one, be it in another session: an announcement, say, that by then is
+//     not wanted.
+//   - Watches are set again as of the last change seen, which may be one that was
+//     seen over the new connection already (a data race): a change in between
+//     fires no watch, ever.
+//   - It claims to have seen that last change, and a ZooKeeper that has lost its
+//     data hangs up on whoever has seen more than itself. It never says that the
+//     session is over, so there would be no next one.
+//
+// The price is that whoever reads has to read again after each connection.
 type client struct {
 	ensemble *ensemble
 	timeout  time.Duration // asked for
@@ -26,7 +40,7 @@ type client struct {
 
 	stop    context.CancelFunc
 	done    chan struct{}
-	leaving sync.WaitGroup // expired sessions, and how they go
+	leaving sync.WaitGroup // connections that broke, on their way out
 
 	mu struct {
 		sync.Mutex
@@ -37,17 +51,16 @@ type client struct {
 
 // contact is how a client stands with ZooKeeper.
 type contact struct {
-	// session is the present one; nil before the first, and between an expired
-	// one and the next.
-	session *session
-	// lost is closed when the connection breaks over which the session is held
-	// now; nil while there is none.
-	lost chan struct{}
-	// since is when it came to stand like this.
+	// session is the present one; its id is 0 before the first, and between an
+	// expired one and the next.
+	session session
+	// conn is the connection; nil if there is none.
+	conn *connection
+	// since is since when there is, or isn't, a connection.
 	since time.Time
 }
 
-func (c contact) connected() bool { return c.lost != nil }
+func (c contact) connected() bool { return c.conn != nil }
 
 // newClient begins to connect, and goes on until close.
 func newClient(hosts []string, timeout time.Duration, log *slog.Logger) *client {
@@ -62,20 +75,19 @@ func newClient(hosts []string, timeout time.Duration, log *slog.Logger) *client 
 func (c *client) run(ctx context.Context) {
 	defer close(c.done)
 	for ctx.Err() == nil {
-		s := c.newSession()
+		conn := c.connect()
 		select {
-		case <-s.expired:
-			c.log.Info("the session with ZooKeeper has expired; making a new one", "session", s.name())
-			c.leaving.Go(s.close) // which may take package zk a second: the next session doesn't wait
+		case <-conn.lost:
+			c.leaving.Go(conn.close) // which may take package zk a second: the next one doesn't wait
 		case <-ctx.Done():
-			s.close()
+			conn.close()
 		}
 	}
 	c.leaving.Wait()
 }
 
-// close ends the session, and with it its ephemeral znodes. It takes a second at
-// most: a ZooKeeper that doesn't answer by then finds out when the session's
+// close ends the session, and with it its ephemeral znodes. It takes a few
+// seconds at most: a ZooKeeper that can't be told finds out when the session's
 // time is over.
 func (c *client) close() {
 	c.stop()
@@ -89,20 +101,14 @@ func (c *client) contact() (contact, <-chan struct{}) {
 	return c.mu.contact, c.mu.changed
 }
 
-func (c *client) set(s *session, connected bool) {
+func (c *client) set(s session, conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old := c.mu.contact
-	if old.lost != nil {
-		close(old.lost)
+	at := contact{session: s, conn: conn, since: c.mu.contact.since}
+	if at.connected() != c.mu.contact.connected() {
+		at.since = time.Now()
 	}
-	c.mu.contact = contact{session: s, since: old.since}
-	if connected {
-		c.mu.contact.lost = make(chan struct{})
-	}
-	if connected || old.lost != nil {
-		c.mu.contact.since = time.Now()
-	}
+	c.mu.contact = at
 	close(c.mu.changed)
 	c.mu.changed = make(chan struct{})
 }
@@ -136,42 +142,44 @@ var (
 	errLost = errors.New("the connection to ZooKeeper broke before the answer")
 )
 
-// session is one session, over one connection after another.
-type session struct {
-	client  *client
-	conn    *zk.Conn
-	events  <-chan zk.Event
-	made    chan struct{} // closed when conn is set
-	expired chan struct{}
+// connection is one connection, from the first attempt to make it to its end.
+type connection struct {
+	client *client
+	resume session // to go on with
+	zk     *zk.Conn
+	events <-chan zk.Event
+	made   chan struct{} // closed when zk is set
+	lost   chan struct{} // closed when the connection is no more
 
 	closing atomic.Bool
+	ended   sync.Once
 	dialing context.Context
 	hangUp  context.CancelFunc
 	calls   sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
-		wire    *wire
-		id      int64
-		granted time.Duration
+		wire *wire // of the last attempt
 	}
 }
 
-func (c *client) newSession() *session {
-	s := &session{client: c, made: make(chan struct{}), expired: make(chan struct{})}
-	s.dialing, s.hangUp = context.WithCancel(context.Background())
+// connect begins to make a connection, for the session that there is.
+func (c *client) connect() *connection {
+	at, _ := c.contact()
+	n := &connection{client: c, resume: at.session, made: make(chan struct{}), lost: make(chan struct{})}
+	n.dialing, n.hangUp = context.WithCancel(context.Background())
 	conn, events, err := zk.Connect(c.ensemble.hosts, c.timeout,
-		zk.WithHostProvider(provider{s}),
-		zk.WithDialer(s.dial),
-		zk.WithEventCallback(s.event),
+		zk.WithHostProvider(provider{n}),
+		zk.WithDialer(n.dial),
+		zk.WithEventCallback(n.event),
 		zk.WithLogger(logger{c.log}),
 		zk.WithMaxBufferSize(maxAnswer))
 	if err != nil {
 		panic(err) // it has hosts, and provider's Init can't fail
 	}
-	s.conn, s.events = conn, events
-	close(s.made)
-	return s
+	n.zk, n.events = conn, events
+	close(n.made)
+	return n
 }
 
 // maxAnswer bounds one answer of ZooKeeper's, so that what isn't ZooKeeper can't
@@ -179,111 +187,104 @@ func (c *client) newSession() *session {
 const maxAnswer = 4 << 20
 
 // event is called by package zk as things happen, in order; it must not block.
-func (s *session) event(e zk.Event) {
-	if e.Type != zk.EventSession || s.closing.Load() {
+func (n *connection) event(e zk.Event) {
+	if e.Type != zk.EventSession || n.closing.Load() {
 		return
 	}
-	<-s.made
+	<-n.made
+	at, _ := n.client.contact()
 	switch e.State {
 	case zk.StateHasSession:
-		s.mu.Lock()
-		s.mu.id = s.conn.SessionID()
-		s.mu.Unlock()
-		s.client.set(s, true)
-	case zk.StateDisconnected:
-		if at, _ := s.client.contact(); at.session == s && at.connected() {
-			s.client.set(s, false)
-		}
+		n.client.set(n.session(), n)
 	case zk.StateExpired:
-		s.shut()
-		s.client.set(nil, false)
-		close(s.expired)
+		n.client.log.Info("the session with ZooKeeper has expired; making a new one", "session", at.session.name())
+		n.end(session{})
+	case zk.StateDisconnected:
+		if at.conn == n { // and not just another attempt that failed
+			n.end(at.session)
+		}
 	}
+}
+
+// end takes note that the connection is no more, and of what is left of the
+// session.
+func (n *connection) end(s session) {
+	n.shut()
+	n.ended.Do(func() {
+		n.client.set(s, nil)
+		close(n.lost)
+	})
 }
 
 // shut keeps package zk from connecting again.
-func (s *session) shut() {
-	s.closing.Store(true)
-	s.hangUp()
+func (n *connection) shut() {
+	n.closing.Store(true)
+	n.hangUp()
 }
 
-// close ends the session and returns when nothing of it is left.
-func (s *session) close() {
-	at, _ := s.client.contact()
-	s.shut()
-	if at.session != s || !at.connected() {
-		s.cut()
+// close returns when nothing of the connection is left. If it was whole until
+// now, the session ends with it.
+func (n *connection) close() {
+	n.shut()
+	at, _ := n.client.contact()
+	if at.conn != n {
+		n.cut()
 	}
-	s.conn.Close() // waits for the answer, a second at most
-	s.cut()
-	for range s.events { // closed when package zk's goroutines are done
+	n.zk.Close() // waits for the answer, a second at most
+	n.cut()
+	for range n.events { // closed when package zk's goroutines are done
 	}
-	s.calls.Wait()
-	if at, _ := s.client.contact(); at.session == s {
-		s.client.set(nil, false)
+	n.calls.Wait()
+	n.end(session{}) // unless it has ended before
+}
+
+func (n *connection) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.wire != nil {
+		n.mu.wire.Close()
 	}
 }
 
-func (s *session) cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.wire != nil {
-		s.mu.wire.Close()
-	}
-}
-
-func (s *session) dial(_, host string, _ time.Duration) (net.Conn, error) {
-	w, err := s.client.ensemble.dial(s.dialing, host, s.setGranted)
+func (n *connection) dial(_, host string, _ time.Duration) (net.Conn, error) {
+	w, err := n.client.ensemble.dial(n.dialing, host, n.resume)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing.Load() {
 		w.Close()
 		return nil, errClosed
 	}
-	s.mu.wire = w
+	n.mu.wire = w
 	return w, nil
 }
 
-func (s *session) setGranted(granted time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.granted = granted
-}
-
-// id is the session's number, which its ephemeral znodes carry.
-func (s *session) id() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.id
+// session is the one that the handshake has brought.
+func (n *connection) session() session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.wire.session
 }
 
 // name is the session's number as ZooKeeper's own tools print it.
-func (s *session) name() string { return fmt.Sprintf("0x%x", uint64(s.id())) }
+func (s session) name() string { return fmt.Sprintf("0x%x", uint64(s.id)) }
 
-func (s *session) granted() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.granted
-}
-
-// begin counts a call in, unless the session is being closed.
-func (s *session) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() {
+// begin counts a call in, unless the connection is no more.
+func (n *connection) begin() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing.Load() {
 		return false
 	}
-	s.calls.Add(1)
+	n.calls.Add(1)
 	return true
 }
 
-// call calls f, which asks package zk for something and so may block for as long
-// as there is no connection, and returns its result; or without it when ctx is
-// done or when the connection breaks (errLost). f goes on then, and must not
-// touch what its caller reads.
+// call calls f and returns its result; or without it when ctx is done or when
+// the connection breaks (errLost). f may go on then for a moment, and must not
+// touch what its caller reads. at has to be connected.
 func call[T any](ctx context.Context, at contact, f func(*zk.Conn) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -291,10 +292,10 @@ func call[T any](ctx context.Context, at contact, f func(*zk.Conn) (T, error)) (
 	}
 	var none T
 	done := make(chan result, 1)
-	if at.session.begin() {
+	if at.conn.begin() {
 		go func() {
-			defer at.session.calls.Done()
-			value, err := f(at.session.conn)
+			defer at.conn.calls.Done()
+			value, err := f(at.conn.zk)
 			done <- result{value, err}
 		}()
 	}
@@ -303,9 +304,9 @@ func call[T any](ctx context.Context, at contact, f func(*zk.Conn) (T, error)) (
 		if !isLoss(r.err) {
 			return r.value, r.err
 		}
-		<-at.lost // any moment
+		<-at.conn.lost // any moment
 		return none, errLost
-	case <-at.lost:
+	case <-at.conn.lost:
 		return none, errLost
 	case <-ctx.Done():
 		return none, context.Cause(ctx)
@@ -322,13 +323,13 @@ func isLoss(err error) bool {
 
 // provider tells package zk which server to try. That looks whether it has been
 // closed only when told that a round is over, which then costs it a second; so
-// it is told so when the session is shut, and never before.
-type provider struct{ s *session }
+// it is told so when the connection is shut, and never before.
+type provider struct{ n *connection }
 
 func (provider) Init([]string) error { return nil }
-func (p provider) Len() int          { return len(p.s.client.ensemble.hosts) }
+func (p provider) Len() int          { return len(p.n.client.ensemble.hosts) }
 func (p provider) Next() (host string, end bool) {
-	return p.s.client.ensemble.host(), p.s.closing.Load()
+	return p.n.client.ensemble.host(), p.n.closing.Load()
 }
 func (provider) Connected() {}
 
