@@ -20,7 +20,7 @@ watchdog beside it. These commands take a table with a zk:// URL.`,
 		Args:    commandsOnly,
 		RunE:    showUsage,
 	}
-	cmd.AddCommand(newDrain(g), newUndrain(g))
+	cmd.AddCommand(newWatchdog(g), newDrain(g), newUndrain(g))
 	return cmd
 }
 

@@ -87,6 +87,7 @@ func complain(w io.Writer, name string, err error) {
 // also what an unknown name means.
 var programs = map[string]func() *cobra.Command{
 	"fleet-client": newFleetClient,
+	"watchdog":     newWatchdogProgram,
 }
 
 // program returns the command tree that goes by the name in arg0.

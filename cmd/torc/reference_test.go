@@ -51,9 +51,18 @@ func trees() []*cobra.Command {
 	return all
 }
 
+// asPages indents what help shows as a table as far as Markdown wants it.
+func asPages(c *cobra.Command) {
+	c.Long = strings.ReplaceAll(c.Long, "\n  ", "\n    ")
+	for _, sub := range c.Commands() {
+		asPages(sub)
+	}
+}
+
 func markdownPages(t *testing.T) map[string]string {
 	dir := t.TempDir()
 	for _, root := range trees() {
+		asPages(root)
 		if err := doc.GenMarkdownTree(root, dir); err != nil {
 			t.Fatal(err)
 		}
@@ -66,6 +75,7 @@ func markdownPages(t *testing.T) map[string]string {
 func manPages(t *testing.T) map[string]string {
 	dir := t.TempDir()
 	for _, root := range trees() {
+		asPages(root)
 		header := doc.GenManHeader{Section: "1", Source: "torc", Manual: "torc", Date: &time.Time{}}
 		if err := doc.GenManTree(root, &header, dir); err != nil {
 			t.Fatal(err)

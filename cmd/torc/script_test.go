@@ -53,7 +53,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values["stage"] = &stage{procs: make(map[string]*actor)}
 			env.Setenv("TERM", "xterm")
-			return nil
+			path, err := exec.LookPath("torc")
+			env.Setenv("torc", path)
+			return err
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

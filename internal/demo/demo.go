@@ -110,7 +110,7 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 
-	callers := &load{table: d.table, keys: d.keys, callers: 4, pause: 500 * time.Microsecond}
+	callers := &load{table: d.table, keys: d.keys, callers: 4, pause: time.Millisecond}
 	loading, stopLoad := context.WithCancel(ctx)
 	defer stopLoad()
 	loaded := make(chan struct{})
@@ -182,34 +182,43 @@ func (d *demo) putAll(ctx context.Context) error {
 	return nil
 }
 
-// showPlaces prints how many keys each server holds.
+// showPlaces prints how many keys each server holds, and how many of them had
+// another place at first.
 func (d *demo) showPlaces(where map[string]string) {
-	count := make(map[string]int)
+	held, arrived := make(map[string]int), make(map[string]int)
 	most := 1
-	for _, addr := range where {
-		count[addr]++
-		most = max(most, count[addr])
+	for key, addr := range where {
+		held[addr]++
+		most = max(most, held[addr])
+		if d.home[key] != addr {
+			arrived[addr]++
+		}
 	}
 	var table terminal.Table
 	for i, addr := range d.servers.Addrs() {
-		cells := []string{d.number(i), addr, fmt.Sprintf("%4d keys", count[addr])}
-		if d.Style.Rich() {
-			cells = append(cells, d.Style.Bar(float64(count[addr])/float64(most), 36))
+		count := fmt.Sprintf("%4d keys", held[addr])
+		if n := arrived[addr]; n > 0 {
+			count += fmt.Sprintf(", %d of them new", n)
 		}
-		table.Add(cells...)
+		bar := d.Style.Accent(d.bar(held[addr]-arrived[addr], most)) + d.Style.Warn(d.bar(arrived[addr], most))
+		table.Add(d.number(i), addr, count, bar)
 	}
 	table.Paint = func(_, column int, cell string) string {
-		switch column {
-		case 0:
+		if column == 0 {
 			return d.Style.Bold(cell)
-		case 3:
-			return d.Style.Accent(cell)
 		}
 		return cell
 	}
 	for line := range strings.Lines(table.String()) {
 		d.say("%s", strings.TrimRight(line, " \n"))
 	}
+}
+
+// barWidth is how wide the longest bar is, in cells.
+const barWidth = 32
+
+func (d *demo) bar(n, most int) string {
+	return strings.TrimRight(d.Style.Bar(float64(n)/float64(most), barWidth), " ")
 }
 
 // chooseVictim picks the server that holds the most keys of the commands file,
@@ -273,6 +282,7 @@ func (d *demo) kill(ctx context.Context) error {
 		}
 	}
 	d.at(time.Now(), "its %d keys have moved to the others; of the others' own %d keys, %d are where they were", moved, others, stayed)
+	d.showPlaces(now)
 	d.promise(moved == lost, "its keys, and they alone, move", "%d of %d moved", moved, lost)
 	d.promise(stayed == others, "the other servers' keys stay where they are", "%d of %d stayed", stayed, others)
 	return nil
