@@ -42,6 +42,8 @@ type storeHandler struct {
 //   - The T flag of ma holds also when the number gets longer.
 //   - A delayed flush_all does not bring back what an earlier one has flushed.
 //   - An opaque that is too long is refused before anything is done.
+//   - A line that is too long, and an HTTP request, get an error before their
+//     connection ends.
 //   - A get with a key too long loses its own answers, not those of requests
 //     before it in the pipeline.
 //   - Numbers are read up to the end of the value, not behind it.
@@ -242,7 +244,7 @@ func (h *storeHandler) set(w *ResponseWriter, r *Request) {
 				status = StatusExists
 				return store.Keep
 			}
-			if len(it.Value)+len(r.Value) > r.MaxValue {
+			if r.MaxValue > 0 && len(it.Value)+len(r.Value) > r.MaxValue {
 				return store.Keep
 			}
 			if r.Mode == ModeAppend {

@@ -42,7 +42,8 @@ type Request struct {
 	Mode  Mode
 	Value []byte
 	Flags uint32
-	// MaxValue is the server's MaxItemSize: no append may grow a value beyond.
+	// MaxValue is the server's MaxItemSize: no append may grow a value beyond
+	// it; 0 is no limit.
 	MaxValue int
 	// Exptime is a time as the protocol has it, see [ExpiresAt]. Touch says
 	// that one was given, where that makes a difference: an OpGet with Touch is

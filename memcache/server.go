@@ -51,8 +51,8 @@ type Server struct {
 	// ReadTimeout is how long a request may take to arrive from its first byte
 	// on, and a TLS handshake; 0 means DefaultReadTimeout, less is for ever.
 	ReadTimeout time.Duration
-	// WriteTimeout is how long a client may take to read one buffer of answers;
-	// 0 means DefaultWriteTimeout, less is for ever.
+	// WriteTimeout is how long a client may take to read one buffer of answers,
+	// and up to a quarter more; 0 means DefaultWriteTimeout, less is for ever.
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a client may have no request; 0 is for ever, as in
 	// memcached.

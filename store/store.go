@@ -72,10 +72,11 @@ type Item struct {
 // Amend and each other; Bump goes with Amend or alone.
 type Action uint8
 
-// The actions.
+// Keep leaves the item as it was.
+const Keep Action = 0
+
+// The actions that do something.
 const (
-	// Keep leaves the item as it was.
-	Keep Action = 0
 	// Bump makes the item the most recently used, and marks it as fetched.
 	Bump Action = 1 << iota
 	// Amend takes over Expires and Marks, without a new CAS number.
