@@ -1,0 +1,255 @@
+package memcache_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/torc-dht/torc/memcache"
+)
+
+// These tests run in virtual time, against scripts at the other end of a
+// net.Pipe.
+
+// pipeDialer plays the script to each connection that is dialled.
+func pipeDialer(wg *sync.WaitGroup, play script) func(context.Context, string) (net.Conn, error) {
+	n := 0
+	var mu sync.Mutex
+	return func(context.Context, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		mu.Lock()
+		defer mu.Unlock()
+		me := n
+		n++
+		wg.Go(func() {
+			defer theirs.Close()
+			play(me, &session{theirs, bufio.NewReader(theirs)})
+		})
+		return ours, nil
+	}
+}
+
+// inBubble runs the test in virtual time, with a client whose server plays the
+// script.
+func inBubble(t *testing.T, cfg memcache.Config, play script, test func(t *testing.T, c *memcache.Client)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var wg sync.WaitGroup
+		cfg.Dialer = pipeDialer(&wg, play)
+		c := memcache.NewClient("server:11211", cfg)
+		defer wg.Wait()
+		defer c.Close()
+		test(t, c)
+	})
+}
+
+// mute reads requests and answers none.
+func mute(_ int, s *session) {
+	for {
+		if _, _, err := s.request(); err != nil {
+			return
+		}
+	}
+}
+
+func TestReadTimeout(t *testing.T) {
+	const timeout = 400 * time.Millisecond
+	inBubble(t, memcache.Config{ReadTimeout: timeout, Conns: 1}, mute, func(t *testing.T, c *memcache.Client) {
+		if err := c.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			start := time.Now()
+			_, err := c.Get(t.Context(), "k")
+			took := time.Since(start)
+			if ce := wantConnError(t, err); !ce.Sent || ce.Since.IsZero() || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("error is %+v: %v", ce, err)
+			}
+			if took < timeout || took > timeout*5/4 {
+				t.Errorf("it took %v", took)
+			}
+		}
+		// A context's own deadline counts instead.
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.Get(ctx, "k")
+		if took := time.Since(start); took != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v after %v", err, took)
+		}
+		// And the connection was there all the time.
+		if err := c.Ping(t.Context()); err == nil {
+			t.Error("an answer overtook those that were asked before")
+		}
+	})
+}
+
+func TestStallTimeout(t *testing.T) {
+	const timeout = 30 * time.Second
+	slowly := func(n int, s *session) {
+		if n > 0 {
+			s.serveHits()
+			return
+		}
+		for range 3 { // it answers in parts, each in time
+			words, opaque, err := s.request()
+			if err != nil {
+				return
+			}
+			for part := range strings.Lines(hit(words, opaque)) {
+				time.Sleep(timeout - 5*time.Second)
+				io.WriteString(s, part)
+			}
+		}
+		mute(0, s)
+	}
+	inBubble(t, memcache.Config{StallTimeout: timeout, Conns: 1}, slowly, func(t *testing.T, c *memcache.Client) {
+		for range 3 {
+			if _, err := c.Get(t.Context(), "k"); err != nil {
+				t.Fatalf("a slow answer: %v", err)
+			}
+		}
+		time.Sleep(time.Hour) // idle is not stalled
+		start := time.Now()
+		_, err := c.Get(t.Context(), "k")
+		took := time.Since(start)
+		if ce := wantConnError(t, err); !ce.Sent || !strings.Contains(err.Error(), "not sent a byte for 30s") {
+			t.Errorf("error is %+v: %v", ce, err)
+		}
+		if took < timeout || took > timeout*5/4 {
+			t.Errorf("it took %v", took)
+		}
+		if _, err := c.Get(t.Context(), "k"); err != nil {
+			t.Errorf("the next connection: %v", err)
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var dials []time.Time
+		down := errors.New("down")
+		c := memcache.NewClient("server:11211", memcache.Config{
+			BackoffMin: 10 * time.Millisecond,
+			BackoffMax: 500 * time.Millisecond,
+			Dialer: func(context.Context, string) (net.Conn, error) {
+				dials = append(dials, time.Now())
+				return nil, down
+			},
+		})
+		defer c.Close()
+		start := time.Now()
+		for time.Since(start) < time.Minute {
+			_, err := c.Get(t.Context(), "k")
+			ce := wantConnError(t, err)
+			if ce.Sent || !ce.Since.Equal(start) || !errors.Is(err, down) {
+				t.Fatalf("error is %+v: %v", ce, err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if !dials[0].Equal(start) {
+			t.Errorf("the first dial came after %v", dials[0].Sub(start))
+		}
+		var longest time.Duration
+		for i := 1; i < len(dials); i++ {
+			pause, most := dials[i].Sub(dials[i-1]), 501*time.Millisecond
+			if i < 6 {
+				most = 10*time.Millisecond<<(i-1) + time.Millisecond
+			}
+			if pause > most {
+				t.Errorf("pause %d is %v, want at most %v", i, pause, most)
+			}
+			longest = max(longest, pause)
+		}
+		// Drawn between 0 and half a second, they last a quarter on the mean.
+		if n := len(dials); n < 150 || n > 400 || longest < 300*time.Millisecond {
+			t.Errorf("%d dials in a minute, the longest pause %v", n, longest)
+		}
+	})
+}
+
+// What was never handed to the kernel was surely not sent.
+func TestQueuedRequestsAreNotSent(t *testing.T) {
+	stuck := func(n int, s *session) {
+		if n > 0 {
+			return
+		}
+		s.request() // and reads no further: what is written blocks
+		time.Sleep(time.Second)
+	}
+	inBubble(t, memcache.Config{Conns: 1}, stuck, func(t *testing.T, c *memcache.Client) {
+		var wg sync.WaitGroup
+		get := func(key string, sent bool) {
+			wg.Go(func() {
+				_, err := c.Get(t.Context(), key)
+				var ce *memcache.ConnError
+				if !errors.As(err, &ce) || ce.Sent != sent {
+					t.Errorf("%s: error is %+v: %v; want sent: %v", key, ce, err, sent)
+				}
+			})
+			synctest.Wait()
+		}
+		get("read", true)
+		get(strings.Repeat("w", 200), true) // being written
+		for range 10 {
+			get("queued", false)
+		}
+		wg.Wait()
+	})
+}
+
+// A connection that has all it may waits with more, and no request is lost.
+func TestMaxPending(t *testing.T) {
+	release := make(chan struct{})
+	most := 0
+	inBubble(t, memcache.Config{Conns: 1, MaxPending: 4}, func(n int, s *session) {
+		for {
+			var answers []string
+			for len(answers) < 4 {
+				words, opaque, err := s.request()
+				if err != nil {
+					return
+				}
+				answers = append(answers, hit(words, opaque))
+				most = max(most, len(answers))
+			}
+			<-release
+			for _, a := range answers {
+				io.WriteString(s, a)
+			}
+		}
+	}, func(t *testing.T, c *memcache.Client) {
+		release = make(chan struct{}) // of this bubble
+		var wg sync.WaitGroup
+		for range 12 {
+			wg.Go(func() {
+				if _, err := c.Get(t.Context(), "k"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Get(ctx, "k")
+		if ce := wantConnError(t, err); ce.Sent || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "too many requests") {
+			t.Errorf("over the limit: %+v: %v", ce, err)
+		}
+		for range 3 {
+			release <- struct{}{}
+		}
+		wg.Wait()
+		if most != 4 {
+			t.Errorf("at most %d requests were under way, want 4", most)
+		}
+	})
+}
