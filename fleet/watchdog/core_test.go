@@ -77,6 +77,9 @@ func TestCore(t *testing.T) {
 			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"disconnect", ""}, {"lost", ""},
 			{"session 1", "look"}, {"ok", "flush"}, {"ok", "announce"},
 		}, "session up flushed flushed"},
+		{"the answer to the announcement is lost, with a connection that is back before we hear of it", false, begin, []step{
+			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"lost", "look"}, {"ok", "flush"},
+		}, "session up flushed"},
 		{"the answer to the announcement is lost with its session", false, begin, []step{
 			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"session 2", ""}, {"ok x1", "look"}, {"ok", "flush"},
 		}, "session up flushed expired session"},
@@ -368,7 +371,7 @@ func TestCoreAtRandom(t *testing.T) {
 					} else if session == w.session {
 						w.deaf = true
 					}
-					if c.flushed || c.busy && (w.doing.verb == flush || w.doing.verb == announce) {
+					if session < 0 && (c.flushed || c.busy && (w.doing.verb == flush || w.doing.verb == announce)) {
 						w.torn = true
 					}
 					break

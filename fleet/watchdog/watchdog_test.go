@@ -279,6 +279,30 @@ func TestMemcachedKilledAndStarted(t *testing.T) {
 	}
 }
 
+// TestTable puts the pieces together: a table opened by its URL, over a fleet
+// whose server comes after it.
+func TestTable(t *testing.T) {
+	s := newScene(t)
+	table, err := torc.Open(t.Context(), "zk://"+s.zk.Addr+"/torc")
+	must(t, err)
+	put := make(chan error, 1)
+	go func() { put <- table.Put(t.Context(), "k", []byte("v")) }() // waits for a server
+	s.watch(Config{})
+	must(t, <-put)
+	e, err := table.Get(t.Context(), "k")
+	if err != nil || string(e.Value) != "v" {
+		t.Errorf("%q, %v", e.Value, err)
+	}
+	for view, err := range table.Members(t.Context()) {
+		must(t, err)
+		if len(view.Members) != 1 || view.Members[0].Addr != s.mc.Addr || view.Generation != s.seen().Generation {
+			t.Errorf("%+v", view)
+		}
+		break
+	}
+	must(t, table.Close())
+}
+
 func TestMemcachedFrozen(t *testing.T) {
 	s := newScene(t)
 	s.watch(Config{})
