@@ -34,19 +34,36 @@ func main() {
 // process.
 func execute(root *cobra.Command, args []string) (code int) {
 	defer crash.Guard()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop)
-
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			err = errors.New("interrupted")
+		if ctx.Err() != nil && !errors.Is(err, torc.ErrUnknownOutcome) {
+			err = errors.New("interrupted") // which explains whatever came of it
 		}
 		complain(root.ErrOrStderr(), root.Name(), err)
 	}
 	return exitCode(err)
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM, by
+// when these have their usual meaning again: unlike with signal.NotifyContext,
+// no second one is lost. Stop lets go of the signals.
+func untilSignal() (_ context.Context, stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer crash.Guard()
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 func exitCode(err error) int {

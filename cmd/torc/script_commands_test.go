@@ -22,13 +22,16 @@ import (
 
 // scriptCommands are explained in testdata/script/README.md.
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"exits":      command(2, -1, exits),
-	"serve":      command(1, -1, serveEach),
-	"zookeeper":  command(1, 1, zooKeeper),
-	"start":      command(2, -1, start),
-	"await":      command(2, 2, func(ts *testscript.TestScript, args []string) { stageOf(ts).proc(ts, args[0]).await(ts, args[1]) }),
-	"interrupt":  command(2, 2, func(ts *testscript.TestScript, args []string) { end(ts, args, syscall.SIGINT) }),
-	"terminate":  command(2, 2, func(ts *testscript.TestScript, args []string) { end(ts, args, syscall.SIGTERM) }),
+	"exits":     command(2, -1, exits),
+	"serve":     command(1, -1, serveEach),
+	"zookeeper": command(1, 1, zooKeeper),
+	"start":     command(2, -1, start),
+	"await":     command(2, 2, func(ts *testscript.TestScript, args []string) { stageOf(ts).proc(ts, args[0]).await(ts, args[1]) }),
+	"interrupt": command(2, 2, func(ts *testscript.TestScript, args []string) { end(ts, args, syscall.SIGINT) }),
+	"terminate": command(2, 2, func(ts *testscript.TestScript, args []string) { end(ts, args, syscall.SIGTERM) }),
+	"signal": command(1, 1, func(ts *testscript.TestScript, args []string) {
+		ts.Check(stageOf(ts).proc(ts, args[0]).Signal(syscall.SIGINT))
+	}),
 	"stop":       command(1, 1, func(ts *testscript.TestScript, args []string) { ts.Check(stageOf(ts).proc(ts, args[0]).Kill()) }),
 	"freeport":   command(1, 1, freePort),
 	"speaks":     command(2, 2, speaks),

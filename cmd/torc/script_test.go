@@ -13,18 +13,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/torc-dht/torc/internal/cluster"
-	"github.com/torc-dht/torc/internal/crash"
 )
 
 // TestMain makes the test binary act as the programs when a script calls them:
 // the real main, in processes of their own.
 func TestMain(m *testing.M) {
 	commands := map[string]func(){
-		"torc": main,
-		"torc-that-panics": func() {
-			defer crash.Guard()
-			os.Exit(execute(panicking(), nil))
-		},
+		"torc":              main,
+		"torc-that-panics":  func() { os.Exit(execute(panicking(), nil)) },
+		"torc-that-lingers": func() { os.Exit(execute(lingering(), nil)) },
 	}
 	for name := range programs {
 		commands[name] = main
