@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-zookeeper/zk"
-
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/fleet"
 	"github.com/torc-dht/torc/fleet/zookeeper"
@@ -143,10 +141,15 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	w.loop(ctx)
 	cancel()
+	at, _ := announcer.Contact()
 	announcer.Close()
 	w.running.Wait()
 	if own := w.core.own; own != "" {
-		w.report(Event{Kind: Withdrawn, Znode: own, Reason: errors.New("the watchdog ends")})
+		reason := errors.New("the watchdog ends")
+		if !at.Connected {
+			reason = fmt.Errorf("the watchdog ends, and ZooKeeper, which can't be told, will notice when the session has been silent for %v", at.Granted)
+		}
+		w.report(Event{Kind: Withdrawn, Znode: own, Reason: reason})
 	}
 	return nil
 }
@@ -160,8 +163,8 @@ type watchdog struct {
 	outcomes  chan outcome
 	running   sync.WaitGroup
 
-	disturbed <-chan zk.Event // of the announcement, since the last look
-	failures  int             // in a row
+	disturbed zookeeper.Disturbance // of the announcement, since the last look
+	failures  int                   // in a row
 }
 
 // outcome is how an action ended.

@@ -96,10 +96,12 @@ type Standing struct {
 	// watchdog that was killed a moment ago, or of a second one. Empty if there
 	// is none; the newest if there are several.
 	Other string
-	// Disturbed delivers something when Own is deleted or changed; nil if there
-	// is no Own.
-	Disturbed <-chan zk.Event
+	// Disturbed delivers when Own is deleted or changed; nil if there is no Own.
+	Disturbed Disturbance
 }
+
+// Disturbance delivers something, never mind what, when it is time to Look again.
+type Disturbance <-chan zk.Event
 
 // Look says what stands in the directory about the server. It sees everything
 // that this session has done, whatever became of the answer: an announcement is
