@@ -89,11 +89,15 @@ func (t *Table) follow(ctx context.Context, dir Directory, first chan struct{}) 
 }
 
 func (t *Table) connect(addr string) *memcache.Client {
-	return memcache.NewClient(addr, memcache.Config{
+	return memcache.NewClient(addr, t.clientConfig())
+}
+
+func (t *Table) clientConfig() memcache.Config {
+	return memcache.Config{
 		Conns:       t.opts.Conns,
 		ReadTimeout: t.opts.ReadTimeout,
 		TLS:         t.opts.TLS,
-	})
+	}
 }
 
 // Close implements [torc.Table].

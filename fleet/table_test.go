@@ -194,16 +194,23 @@ func TestBadServers(t *testing.T) {
 		}
 		return ""
 	}
+	// say answers with text each time; half ends the connection after that.
+	say := func(text func(line string) string) func(net.Conn, string) bool {
+		return func(c net.Conn, line string) bool { _, err := io.WriteString(c, text(line)); return err == nil }
+	}
+	half := func(text func(line string) string) func(net.Conn, string) bool {
+		return func(c net.Conn, line string) bool { say(text)(c, line); return false }
+	}
 	for name, serve := range map[string]func(net.Conn, string) bool{
 		"closes":        func(net.Conn, string) bool { return false },
-		"rubbish":       func(c net.Conn, _ string) bool { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); return true },
-		"endless":       func(c net.Conn, _ string) bool { _, err := c.Write(make([]byte, 1<<16)); return err == nil },
-		"half a value":  func(c net.Conn, l string) bool { io.WriteString(c, "VA 10 "+opaque(l)+"\r\nabc"); return false },
-		"huge":          func(c net.Conn, l string) bool { io.WriteString(c, "VA 99999999999 "+opaque(l)+"\r\n"); return true },
-		"others' value": func(c net.Conn, _ string) bool { io.WriteString(c, "VA 5 O999999\r\nwrong\r\n"); return true },
-		"no terminator": func(c net.Conn, l string) bool { io.WriteString(c, "VA 2 "+opaque(l)+"\r\nabcd\r\n"); return true },
 		"silent":        func(net.Conn, string) bool { return true },
-		"server error":  func(c net.Conn, _ string) bool { io.WriteString(c, "SERVER_ERROR out of memory\r\n"); return true },
+		"rubbish":       say(func(string) string { return "HTTP/1.1 400 Bad Request\r\n\r\n" }),
+		"endless":       say(func(string) string { return strings.Repeat("\x00", 1<<16) }),
+		"half a value":  half(func(l string) string { return "VA 10 " + opaque(l) + "\r\nabc" }),
+		"huge":          say(func(l string) string { return "VA 99999999999 " + opaque(l) + "\r\n" }),
+		"others' value": say(func(string) string { return "VA 5 O999999\r\nwrong\r\n" }),
+		"no terminator": say(func(l string) string { return "VA 2 " + opaque(l) + "\r\nabcd\r\n" }),
+		"server error":  say(func(string) string { return "SERVER_ERROR out of memory\r\n" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -285,7 +285,8 @@ func TestZooKeeperLosesItsData(t *testing.T) {
 	table := f.open()
 	l := startLoad(t, table, 8)
 	var before torc.View
-	for v := range table.Members(t.Context()) {
+	for v, err := range table.Members(t.Context()) {
+		f.must(err)
 		before = v
 		break
 	}
