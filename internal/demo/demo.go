@@ -268,17 +268,16 @@ func (d *demo) kill(ctx context.Context) error {
 	}
 	var lost, moved, stayed, others int
 	for _, k := range d.keys {
-		switch {
-		case d.home[k] == addr:
+		if d.home[k] == addr {
 			lost++
 			if now[k] != addr {
 				moved++
 			}
-		default:
-			others++
-			if now[k] == d.home[k] {
-				stayed++
-			}
+			continue
+		}
+		others++
+		if now[k] == d.home[k] {
+			stayed++
 		}
 	}
 	d.at(time.Now(), "its %d keys have moved to the others; of the others' own %d keys, %d are where they were", moved, others, stayed)
