@@ -1,0 +1,96 @@
+package memcache
+
+import (
+	"fmt"
+	"time"
+)
+
+// Sweeps come an eighth of the shorter time-out apart, so that a call fails at
+// most that much late. They come more often while a caller reads whose context
+// may end: that breaks off its waiting. (Not always: a timer that is near makes
+// each wait of the runtime's dearer, by 4 % of a lone call.)
+const (
+	sweepShare = 8
+	sweepLone  = 10 * time.Millisecond
+)
+
+// armLocked has a sweep come after d.
+func (p *pipe) armLocked(d time.Duration) {
+	p.mu.armed, p.mu.delay = true, d
+	if !p.sweeper.Reset(d) {
+		p.client.wg.Add(1)
+	}
+}
+
+// sweep runs every now and then while calls are under way. It ends the waiting
+// of those that are overdue, and breaks a connection that is silent for too
+// long. One timer for all: one for each call would cost as much again as the
+// rest of a call does, and the time of day would.
+func (p *pipe) sweep() {
+	defer p.client.wg.Done()
+	p.inbox.Lock()
+	p.mu.Lock()
+	if p.mu.dead != nil || p.inFlightLocked() == 0 {
+		p.mu.armed = false
+		p.mu.Unlock()
+		p.inbox.Unlock()
+		return
+	}
+	now := time.Since(p.born)
+	p.mu.now = now
+	if reads := p.reads.Load(); reads != p.mu.reads {
+		p.mu.reads, p.mu.quietSince = reads, now
+	}
+	stalled := now-p.mu.quietSince >= p.limits.stall
+	delay := p.limits.interval
+	if p.mu.lone != nil {
+		if p.overdue(p.mu.lone, now) || p.mu.loneCtx.Err() != nil {
+			p.breakOffLocked()
+		} else if p.mu.loneCtx.Done() != nil {
+			delay = min(delay, sweepLone)
+		}
+	}
+	p.armLocked(delay)
+	p.takePendingLocked()
+	p.mu.Unlock()
+
+	for _, cl := range p.inbox.calls[p.inbox.head:] {
+		if !cl.timed {
+			continue
+		}
+		if !p.overdue(cl, now) {
+			break // and the rest came later
+		}
+		cl.timed = false
+		cl.abandoned.Store(true)
+		cl.end(overdue)
+	}
+	p.inbox.Unlock()
+	if stalled {
+		p.fail(&stallError{p.limits.stall})
+	}
+}
+
+// overdue says whether cl has surely waited too long for its answer: its since
+// may be an interval before it was sent.
+func (p *pipe) overdue(cl *call, now time.Duration) bool {
+	return cl.timed && now-cl.since >= p.limits.answer+p.limits.interval
+}
+
+// stallError is why a pipe broke that had calls under way and read nothing.
+type stallError struct{ after time.Duration }
+
+func (e *stallError) Error() string {
+	return fmt.Sprintf("the server has not sent a byte for %v, with requests waiting", e.after)
+}
+
+// Timeout says what it is, as a net.Error does.
+func (e *stallError) Timeout() bool { return true }
+
+// breakOffLocked ends the waiting of the caller that reads.
+func (p *pipe) breakOffLocked() {
+	if !p.mu.broke {
+		p.mu.broke = true
+		p.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails on a closed connection alone
+	}
+}
