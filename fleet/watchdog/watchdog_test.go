@@ -433,13 +433,16 @@ func TestWatchdogFrozenAndKilled(t *testing.T) {
 
 func TestZooKeeperRestarted(t *testing.T) {
 	s := newScene(t)
+	// The longest that it grants: on a busy machine it may take longer than 2 s
+	// to start.
+	s.options.SessionTimeout = 4 * time.Second
 	w := s.watch(Config{})
 	s.await(true)
 	s.put()
 	before := s.seen()
 	must(t, s.zk.Kill())
 	w.await(LostContact, 1)
-	time.Sleep(3 * time.Second) // longer than the session
+	time.Sleep(5 * time.Second) // longer than the session
 	must(t, s.zk.Restart(t.Context()))
 	back := time.Now()
 	at := s.awaitView("contact", func(m fleet.Membership) bool { return m.LostContact.IsZero() })

@@ -274,35 +274,44 @@ func TestMembersOfThePast(t *testing.T) {
 	}
 }
 
+// TestZooKeeperAwayAndBack restarts ZooKeeper with its data. Sessions outlive
+// that, unless it takes longer to start than they last: then everybody has to be
+// announced again, and the client waits for that.
 func TestZooKeeperAwayAndBack(t *testing.T) {
 	t.Parallel()
-	z, o := ownZooKeeper(t)
-	a := announcer(t, o, "10.0.0.1:11211", 0)
-	name := a.announce(t)
-	f := startFollow(t, o)
-	before := f.expect("[10.0.0.1:11211]")
-	if err := z.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	f.expect("[lost 10.0.0.1:11211]")
-	if c, _ := a.Contact(); c.Connected {
-		t.Error("the announcer believes itself connected")
-	}
-	if _, err := a.Look(t.Context()); !errors.Is(err, ErrLost) {
-		t.Errorf("Look without a connection: %v", err)
-	}
-	if err := z.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	back := time.Now()
-	after := f.expect("[10.0.0.1:11211]")
-	t.Logf("in contact %v after ZooKeeper was back", time.Since(back))
-	if after.Generation != before.Generation || after.Version != before.Version {
-		t.Errorf("view %d.%d became %d.%d", before.Generation, before.Version, after.Generation, after.Version)
-	}
-	a.awaitConnected(t)
-	if s, err := a.Look(t.Context()); err != nil || s.Own != name {
-		t.Errorf("after the restart: %+v, %v; want the session and its znode still there", s, err)
+	for _, session := range []time.Duration{longSession, 400 * time.Millisecond} {
+		z, o := ownZooKeeper(t)
+		o.SessionTimeout = session
+		a := announcer(t, o, "10.0.0.1:11211", 0)
+		name := a.announce(t)
+		o.SessionTimeout = longSession
+		f := startFollow(t, o)
+		before := f.expect("[10.0.0.1:11211]")
+		if err := z.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		f.expect("[lost 10.0.0.1:11211]")
+		if c, _ := a.Contact(); c.Connected {
+			t.Error("the announcer believes itself connected")
+		}
+		if _, err := a.Look(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Look without a connection: %v", err)
+		}
+		if err := z.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		back := time.Now()
+		again := a.announce(t)
+		after := f.expect("[10.0.0.1:11211]")
+		t.Logf("session %v: in contact %v after ZooKeeper was back, announced anew: %v", session, time.Since(back), again != name)
+		if after.Generation != before.Generation || again == name && after.Version != before.Version {
+			t.Errorf("view %d.%d became %d.%d", before.Generation, before.Version, after.Generation, after.Version)
+		}
+		for _, m := range f.reports {
+			if m.Version >= before.Version && len(m.Servers) == 0 {
+				t.Error("the client took an empty list for the truth")
+			}
+		}
 	}
 }
 

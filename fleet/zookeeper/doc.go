@@ -30,7 +30,9 @@
 // one and reads again. When ZooKeeper comes back without its data, or with older
 // data than it had, whoever first needs it writes config again, with the
 // settings it remembers and a new generation; and until the servers have
-// announced themselves again clients keep the members that they knew.
+// announced themselves again clients keep the members that they knew, for three
+// seconds at most. The same when it comes back so slowly that every session has
+// expired.
 //
 // # What it asks of ZooKeeper
 //

@@ -23,14 +23,20 @@ func (r reading) membership() fleet.Membership {
 // follower decides what membership to report, from what is read and from when
 // the contact is lost and back. It does no I/O and reads no clock.
 //
-// Within a generation it goes forward only. Another generation means that
-// ZooKeeper has lost its data and that the servers are only just announcing
-// themselves again. To go over to that list at once would move nearly all keys
-// to whoever is first, and back again a moment later. So the last membership of
-// the old generation is held, marked as LostContact, since until the servers have
-// spoken nobody knows who is there, until each of its servers is announced in
-// the new one or the grace is over. A union of both lists would come to the same
-// for the servers of the old one, but would be a view with no version.
+// Within a generation it goes forward only. There are two ways in which ZooKeeper
+// forgets everybody at once: it loses its data (another generation), or every
+// session expires while it is away (nothing is left of the members known before
+// the contact was lost; it happens when ZooKeeper takes longer to start than the
+// sessions last). Then the servers are only just announcing themselves again. To
+// go over to that list at once would move nearly all keys to whoever is first,
+// and back again a moment later. So the last membership is held, marked as
+// LostContact, since until the servers have spoken nobody knows who is there: until
+// each of them is announced again or the grace is over. A union of both lists
+// would come to the same for the servers of the old one, but would be a view with
+// no version.
+//
+// Where any announcement of before still stands, ZooKeeper has not forgotten, and
+// its list is the truth, however much it has changed.
 type follower struct {
 	grace    time.Duration
 	patience time.Duration
@@ -38,13 +44,14 @@ type follower struct {
 	known bool
 	last  fleet.Membership // as reported last
 
-	young *reading  // of a generation that is not gone over to yet
-	since time.Time // from when its grace counts
+	young *reading  // not gone over to yet; nil if there is none
+	held  bool      // young has to ripen
+	since time.Time // from when the grace of a held one counts
 
 	lost time.Time // since when there is no contact; zero while there is
 }
 
-// grace is how long servers of a generation that is gone stay in use. A watchdog
+// grace is how long servers that ZooKeeper has forgotten stay in use. A watchdog
 // notices that ZooKeeper is back no later than maxBackoff after the client does,
 // connects (handshakeTimeout at the worst, else milliseconds), flushes and
 // announces: a second and a half. The session time-out on top of a second covers
@@ -70,24 +77,38 @@ func (f *follower) observe(r reading, now time.Time) verdict {
 		return r.generation == than.Generation &&
 			(r.version < than.Version || r.version == than.Version && !slices.Equal(r.servers, than.Servers))
 	}
-	switch {
-	case !f.known || r.generation == f.last.Generation:
-		if f.known && older(f.last) {
-			return behind
-		}
-		f.young = nil
-		if !f.known || r.version > f.last.Version || r.config != f.last.Config {
-			f.young, f.since = &r, time.Time{}
-		}
-	case f.young != nil && older(f.young.membership()):
+	if f.known && older(f.last) || f.young != nil && older(f.young.membership()) {
 		return behind
-	default:
-		if f.young == nil || f.young.generation != r.generation {
-			f.since = now
-		}
+	}
+	if f.young == nil || !f.held || f.young.generation != r.generation {
+		f.held = f.known && f.forgotten(r)
+		f.since = now
+	}
+	f.young = nil
+	if !f.known || f.held || r.version != f.last.Version || r.config != f.last.Config {
 		f.young = &r
 	}
 	return taken
+}
+
+// forgotten says whether r is of a ZooKeeper that has forgotten who was there.
+func (f *follower) forgotten(r reading) bool {
+	if r.generation != f.last.Generation {
+		return true
+	}
+	if f.lost.IsZero() {
+		return false
+	}
+	for _, s := range f.last.Servers {
+		if i, ok := find(r.servers, s.Addr); ok && r.servers[i].Incarnation == s.Incarnation {
+			return false
+		}
+	}
+	return true
+}
+
+func find(servers []fleet.Server, addr string) (int, bool) {
+	return slices.BinarySearchFunc(servers, addr, func(s fleet.Server, addr string) int { return cmp.Compare(s.Addr, addr) })
 }
 
 // lose takes note that the contact is lost.
@@ -141,16 +162,16 @@ func (f *follower) current(now time.Time) (m fleet.Membership, report bool, agai
 
 // ripe says whether the time has come to go over to young.
 func (f *follower) ripe(now time.Time) bool {
-	if !f.known || f.young.generation == f.last.Generation {
+	switch {
+	case !f.held:
+		return true
+	case !f.lost.IsZero():
+		return false
+	case !now.Before(f.since.Add(f.grace)):
 		return true
 	}
-	if !f.lost.IsZero() {
-		return false
-	}
-	return !now.Before(f.since.Add(f.grace)) || !slices.ContainsFunc(f.last.Servers, func(s fleet.Server) bool {
-		_, announced := slices.BinarySearchFunc(f.young.servers, s.Addr, func(s fleet.Server, addr string) int {
-			return cmp.Compare(s.Addr, addr)
-		})
+	return !slices.ContainsFunc(f.last.Servers, func(s fleet.Server) bool {
+		_, announced := find(f.young.servers, s.Addr)
 		return !announced
 	})
 }

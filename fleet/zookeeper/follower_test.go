@@ -13,10 +13,12 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// servers reads "a b@2": a in its first stay, and b in its second.
 func servers(addrs string) []fleet.Server {
 	var s []fleet.Server
 	for _, a := range strings.Fields(addrs) {
-		s = append(s, fleet.Server{Addr: a, Weight: 1})
+		addr, stay, _ := strings.Cut(a, "@")
+		s = append(s, fleet.Server{Addr: addr, Weight: 1, Incarnation: stay})
 	}
 	return s
 }
@@ -110,9 +112,52 @@ func TestFollower(t *testing.T) {
 			{"1s", "read 2.5 a", "1.9: a b !1s"},
 			{"2s", "read 2.4 a", "behind"},
 		}},
+		{"all sessions expired while ZooKeeper was away: as if its data were lost", []step{
+			{"0s", "read 1.9 a b", "1.9: a b"},
+			{"1s", "lose", ""},
+			{"9s", "read 1.11", "1.9: a b !1s"},
+			{"9s", "regain", ""},
+			{"9.2s", "read 1.12 b@2", ""},
+			{"9.3s", "read 1.13 a@2 b@2", "1.13: a b"},
+		}},
+		{"all sessions expired, and one server does not come back", []step{
+			{"0s", "read 1.9 a b", "1.9: a b"},
+			{"1s", "lose", ""},
+			{"9s", "read 1.11 c", "1.9: a b !1s"},
+			{"9s", "regain", ""},
+			{"9.2s", "read 1.12 b@2 c", ""},
+			{"11.9s", "tick", ""},
+			{"12s", "tick", "1.12: b c"},
+			{"13s", "read 1.13 c", "1.13: c"},
+		}},
+		{"all sessions expired, and the data is lost as well", []step{
+			{"0s", "read 1.9 a b", "1.9: a b"},
+			{"1s", "lose", ""},
+			{"9s", "read 1.11 a@2", "1.9: a b !1s"},
+			{"10s", "read 2.1 a@3", ""},
+			{"10s", "regain", ""},
+			{"12.9s", "tick", ""},
+			{"13s", "tick", "2.1: a"},
+		}},
+		{"all have gone, but ZooKeeper was there all the time", []step{
+			{"0s", "read 1.9 a b", "1.9: a b"},
+			{"9s", "read 1.11", "1.11:"},
+		}},
+		{"all sessions expired, and all are back already", []step{
+			{"0s", "read 1.9 a b", "1.9: a b"},
+			{"1s", "lose", ""},
+			{"9s", "read 1.13 a@2 b@2", "1.9: a b !1s"},
+			{"9s", "regain", "1.13: a b"},
+		}},
 		{"an empty fleet has nothing to wait for", []step{
 			{"0s", "read 1.9", "1.9:"},
 			{"1s", "read 2.1 a", "2.1: a"},
+		}},
+		{"an empty fleet that grew while contact was lost", []step{
+			{"0s", "read 1.9", "1.9:"},
+			{"1s", "lose", ""},
+			{"9s", "read 1.10 a", "1.9: !1s"},
+			{"9s", "regain", "1.10: a"},
 		}},
 		{"contact lost before anything is known", []step{
 			{"0s", "lose", ""},
@@ -182,6 +227,7 @@ func TestFollowerAtRandom(t *testing.T) {
 		now := start
 		truth := reading{generation: 1}
 		connected := true
+		stay := 0
 		var reported []fleet.Membership
 		var youngSince time.Time
 		for range 200 {
@@ -203,9 +249,12 @@ func TestFollowerAtRandom(t *testing.T) {
 				}
 			case 2, 3, 4:
 				var up []string
+				if rnd.IntN(4) == 0 {
+					stay++
+				}
 				for _, a := range []string{"a", "b", "c", "d"} {
 					if rnd.IntN(3) > 0 {
-						up = append(up, a)
+						up = append(up, fmt.Sprintf("%s@%d", a, stay))
 					}
 				}
 				truth.version++
@@ -227,8 +276,8 @@ func TestFollowerAtRandom(t *testing.T) {
 			if connected && m.LostContact.IsZero() && (m.Generation != truth.generation || m.Version != truth.version) {
 				t.Fatalf("seed %d: %+v passes for the present state %+v", seed, m, truth)
 			}
-			if connected && now.Sub(youngSince) > f.grace && m.Generation != truth.generation {
-				t.Fatalf("seed %d: still in generation %d, %v after %d began", seed, m.Generation, now.Sub(youngSince), truth.generation)
+			if connected && now.Sub(youngSince) > f.grace && (m.Generation != truth.generation || m.Version != truth.version) {
+				t.Fatalf("seed %d: still in view %d.%d, %v after %d began or contact was regained", seed, m.Generation, m.Version, now.Sub(youngSince), truth.generation)
 			}
 		}
 		if !slices.IsSortedFunc(reported, func(a, b fleet.Membership) int {
