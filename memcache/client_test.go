@@ -140,3 +140,7 @@ func TestValueOverTheClientsLimit(t *testing.T) {
 		t.Errorf("set: %v, want ErrTooLarge", err)
 	}
 }
+
+func TestConformanceOurServer(t *testing.T) {
+	memcachetest.Run(t, startServer(t, &memcache.Server{Handler: newHandler()}))
+}
