@@ -64,6 +64,12 @@ func fakeServer(t *testing.T, play script) (addr string) {
 	return ln.Addr().String()
 }
 
+// say sends what the client may not want to hear any more.
+func (s *session) say(line string) { _, _ = io.WriteString(s, line) }
+
+// drain reads until the client closes the connection.
+func (s *session) drain() { _, _ = io.Copy(io.Discard, s.r) }
+
 // request reads one request and returns its words and its opaque. It answers
 // greetings by itself.
 func (s *session) request() (words []string, opaque string, err error) {
@@ -73,7 +79,7 @@ func (s *session) request() (words []string, opaque string, err error) {
 			return nil, "", err
 		}
 		if line == "mn\r\n" {
-			io.WriteString(s, "MN\r\n")
+			s.say("MN\r\n")
 			continue
 		}
 		words = strings.Fields(line)
@@ -84,7 +90,9 @@ func (s *session) request() (words []string, opaque string, err error) {
 		}
 		if words[0] == "ms" {
 			var size int
-			fmt.Sscan(words[2], &size)
+			if _, err := fmt.Sscan(words[2], &size); err != nil {
+				return nil, "", err
+			}
 			if _, err := s.r.Discard(size + 2); err != nil {
 				return nil, "", err
 			}
@@ -205,8 +213,8 @@ func TestServerIsNoMemcached(t *testing.T) {
 		"":                                    "closed the connection",
 	} {
 		addr := fakeServer(t, func(n int, s *session) {
-			s.r.ReadString('\n')
-			io.WriteString(s, greeting)
+			_, _ = s.r.ReadString('\n')
+			s.say(greeting)
 		})
 		c := openClient(t, addr, memcache.Config{})
 		_, err := c.Get(t.Context(), "k")
@@ -218,7 +226,7 @@ func TestServerIsNoMemcached(t *testing.T) {
 
 func TestServerAcceptsAndIsSilent(t *testing.T) {
 	t.Parallel()
-	addr := fakeServer(t, func(n int, s *session) { io.Copy(io.Discard, s) })
+	addr := fakeServer(t, func(n int, s *session) { s.drain() })
 	c := openClient(t, addr, memcache.Config{DialTimeout: 50 * time.Millisecond})
 	_, err := c.Set(t.Context(), memcache.Item{Key: "k"}, memcache.ModeSet)
 	ce := wantConnError(t, err)
@@ -270,9 +278,9 @@ func TestServerAnswersRubbish(t *testing.T) {
 				if err != nil {
 					return
 				}
-				io.WriteString(s, answer(words, opaque))
-				s.Conn.(*net.TCPConn).CloseWrite()
-				io.Copy(io.Discard, s.r) // until the client has seen enough
+				s.say(answer(words, opaque))
+				_ = s.Conn.(*net.TCPConn).CloseWrite()
+				s.drain()
 			})
 			c := openClient(t, addr, memcache.Config{Conns: 1, BackoffMax: 5 * time.Millisecond})
 			item, err := c.Get(t.Context(), "some-key")
@@ -299,9 +307,9 @@ func TestServerIsShifted(t *testing.T) {
 					return
 				}
 				if i == 3 {
-					io.WriteString(s, extra)
+					s.say(extra)
 				}
-				io.WriteString(s, hit(words, opaque))
+				s.say(hit(words, opaque))
 			}
 		})
 		c := openClient(t, addr, memcache.Config{BackoffMax: time.Millisecond})
@@ -341,7 +349,7 @@ func TestServerResetsHalfWay(t *testing.T) {
 				return
 			}
 		}
-		s.Conn.(*net.TCPConn).SetLinger(0)
+		_ = s.Conn.(*net.TCPConn).SetLinger(0)
 	})
 	c := openClient(t, addr, memcache.Config{Conns: 1, BackoffMax: 5 * time.Millisecond})
 	var wg sync.WaitGroup
@@ -383,7 +391,7 @@ func TestServerIsSlow(t *testing.T) {
 			if words[1] == "slow" {
 				<-release
 			}
-			io.WriteString(s, hit(words, opaque))
+			s.say(hit(words, opaque))
 		}
 	})
 	c := openClient(t, addr, memcache.Config{Conns: 1})
@@ -440,7 +448,7 @@ func TestServerClosesIdle(t *testing.T) {
 		if err != nil {
 			return
 		}
-		io.WriteString(s, hit(words, opaque))
+		s.say(hit(words, opaque))
 		time.Sleep(5 * time.Millisecond) // it is idle now
 		s.Close()
 		closed <- struct{}{}
@@ -472,11 +480,11 @@ func TestSetRefusedOutOfStep(t *testing.T) {
 			return
 		}
 		if words[0] == "ms" {
-			io.WriteString(s, "CLIENT_ERROR bad command line format\r\n")
-			io.Copy(io.Discard, s.r)
+			s.say("CLIENT_ERROR bad command line format\r\n")
+			s.drain()
 			return
 		}
-		io.WriteString(s, hit(words, opaque))
+		s.say(hit(words, opaque))
 		s.serveHits()
 	})
 	c := openClient(t, addr, memcache.Config{Conns: 1, BackoffMax: time.Millisecond})

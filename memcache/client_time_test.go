@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -106,7 +105,7 @@ func TestStallTimeout(t *testing.T) {
 			}
 			for part := range strings.Lines(hit(words, opaque)) {
 				time.Sleep(timeout - 5*time.Second)
-				io.WriteString(s, part)
+				s.say(part)
 			}
 		}
 		mute(0, s)
@@ -183,7 +182,7 @@ func TestQueuedRequestsAreNotSent(t *testing.T) {
 		if n > 0 {
 			return
 		}
-		s.request() // and reads no further: what is written blocks
+		_, _, _ = s.request() // and reads no further: what is written blocks
 		time.Sleep(time.Second)
 	}
 	inBubble(t, memcache.Config{Conns: 1}, stuck, func(t *testing.T, c *memcache.Client) {
@@ -224,7 +223,7 @@ func TestMaxPending(t *testing.T) {
 			}
 			<-release
 			for _, a := range answers {
-				io.WriteString(s, a)
+				s.say(a)
 			}
 		}
 	}, func(t *testing.T, c *memcache.Client) {
