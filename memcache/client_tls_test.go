@@ -45,10 +45,10 @@ func tlsFront(t *testing.T, addr string) (front string, roots *x509.CertPool) {
 					return
 				}
 				wg.Go(func() {
-					io.Copy(back, nc)
+					_, _ = io.Copy(back, nc)
 					back.Close()
 				})
-				io.Copy(nc, back)
+				_, _ = io.Copy(nc, back)
 			})
 		}
 	})
