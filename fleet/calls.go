@@ -145,11 +145,7 @@ type write struct {
 // write sends w to the key's owner until it is carried out there and the owner
 // still holds the key.
 func (t *Table) write(ctx context.Context, w *write, send func(context.Context, *server) error) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.opts.WriteTimeout)
-		defer cancel()
-	}
+	start := time.Now()
 	r := t.routing.Load()
 	s := r.owner(w.key)
 	var err error
@@ -158,6 +154,13 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 		if !t.again(w, r, s, err) {
 			return w.result(s, err)
 		}
+	}
+	// What follows is rare: here begins a deadline that costs allocations. Until
+	// here the client's own time-out, which is the same, served as well.
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, start.Add(t.opts.WriteTimeout))
+		defer cancel()
 	}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if s == nil {

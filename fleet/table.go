@@ -94,9 +94,10 @@ func (t *Table) connect(addr string) *memcache.Client {
 
 func (t *Table) clientConfig() memcache.Config {
 	return memcache.Config{
-		Conns:       t.opts.Conns,
-		ReadTimeout: t.opts.ReadTimeout,
-		TLS:         t.opts.TLS,
+		Conns:        t.opts.Conns,
+		ReadTimeout:  t.opts.ReadTimeout,
+		WriteTimeout: t.opts.WriteTimeout,
+		TLS:          t.opts.TLS,
 	}
 }
 

@@ -50,10 +50,11 @@ type Config struct {
 	// DialTimeout bounds the making of a connection: name look-up, TCP, TLS and
 	// a first answer from the server.
 	DialTimeout time.Duration
-	// ReadTimeout is how long a request whose context has no deadline waits for
-	// its answer, and up to an eighth longer. 0 means as long as it takes, which
-	// StallTimeout bounds.
-	ReadTimeout time.Duration
+	// ReadTimeout is how long a Get or GetAndTouch takes at the most, a dial
+	// included, and WriteTimeout any other request. It may fail up to an eighth
+	// of that earlier. The context bounds it further. 0 means as long as it
+	// takes, which StallTimeout bounds.
+	ReadTimeout, WriteTimeout time.Duration
 	// StallTimeout is how long a connection may have requests waiting and bring
 	// not one byte before it is closed.
 	StallTimeout time.Duration
@@ -88,6 +89,7 @@ func (cfg Config) withDefaults() Config {
 	orDefault(&cfg.BackoffMin, DefaultBackoffMin)
 	orDefault(&cfg.BackoffMax, DefaultBackoffMax)
 	cfg.ReadTimeout = max(cfg.ReadTimeout, 0)
+	cfg.WriteTimeout = max(cfg.WriteTimeout, 0)
 	cfg.MaxValue = min(cfg.MaxValue, maxAnyValue)
 	cfg.BackoffMax = max(cfg.BackoffMin, cfg.BackoffMax)
 	if cfg.Dialer == nil {
@@ -107,15 +109,16 @@ func orDefault[T ~int | ~int64](field *T, value T) {
 
 func (cfg *Config) pipeLimits() pipeLimits {
 	l := pipeLimits{
-		calls:  cfg.MaxPending,
-		bytes:  cfg.MaxPendingBytes,
-		value:  cfg.MaxValue,
-		answer: cfg.ReadTimeout,
-		stall:  cfg.StallTimeout,
+		calls: cfg.MaxPending,
+		bytes: cfg.MaxPendingBytes,
+		value: cfg.MaxValue,
+		stall: cfg.StallTimeout,
 	}
 	shortest := l.stall
-	if l.answer > 0 {
-		shortest = min(shortest, l.answer)
+	for _, patience := range []time.Duration{cfg.ReadTimeout, cfg.WriteTimeout} {
+		if patience > 0 {
+			shortest = min(shortest, patience)
+		}
 	}
 	l.interval = max(shortest/sweepShare, time.Millisecond)
 	return l
@@ -259,11 +262,8 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 	}
 	cl := c.calls.Get().(*call)
 	cl.op = q.op
-	cl.timed = false
-	if c.cfg.ReadTimeout > 0 {
-		_, has := ctx.Deadline()
-		cl.timed = !has
-	}
+	timeout := c.timeout(q.op)
+	cl.patience = timeout
 	for first := true; ; first = false {
 		if err := c.send(ctx, s, cl, q); err != nil {
 			c.release(cl)
@@ -283,13 +283,21 @@ func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 			c.release(cl)
 			return answer{}, c.connError(err, sent)
 		case overdue:
-			err := &timeoutError{c.cfg.ReadTimeout, "no answer"}
+			err := &timeoutError{timeout, "no answer"}
 			c.bad(err)
 			return answer{}, c.connError(err, true)
 		default:
 			return answer{}, c.gaveUp(ctx, true)
 		}
 	}
+}
+
+// timeout is how long a request may take; 0 for ever.
+func (c *Client) timeout(o op) time.Duration {
+	if o == opGet || o == opGetAndTouch {
+		return c.cfg.ReadTimeout
+	}
+	return c.cfg.WriteTimeout
 }
 
 // release keeps a call that was never sent, or was answered, for another request.
@@ -303,10 +311,12 @@ func (c *Client) send(ctx context.Context, s *slot, cl *call, q *query) error {
 	for {
 		p := s.pipe.Load()
 		if p == nil {
+			began := time.Now()
 			var err error
-			if p, err = c.connect(ctx, s); err != nil {
+			if p, err = c.connect(ctx, s, cl.patience); err != nil {
 				return err
 			}
+			cl.spend(time.Since(began))
 		}
 		room, err := p.send(ctx, cl, q)
 		switch {
@@ -316,9 +326,11 @@ func (c *Client) send(ctx context.Context, s *slot, cl *call, q *query) error {
 			}
 			return nil
 		case room != nil:
-			if err := c.waitForRoom(ctx, cl.timed, room); err != nil {
+			began := time.Now()
+			if err := c.waitForRoom(ctx, cl.patience, room); err != nil {
 				return err
 			}
+			cl.spend(time.Since(began))
 		default:
 			s.pipe.CompareAndSwap(p, nil) // dead: the next round dials
 		}
@@ -351,19 +363,24 @@ func (c *Client) gaveUp(ctx context.Context, sent bool) error {
 }
 
 // waitForRoom waits until a connection may have room for another request.
-func (c *Client) waitForRoom(ctx context.Context, timed bool, room <-chan struct{}) error {
-	var late <-chan time.Time
-	if timed {
-		t := time.NewTimer(c.cfg.ReadTimeout)
-		defer t.Stop()
-		late = t.C
-	}
+func (c *Client) waitForRoom(ctx context.Context, patience time.Duration, room <-chan struct{}) error {
+	late, stop := after(patience)
+	defer stop()
 	select {
 	case <-room:
 		return nil
 	case <-ctx.Done():
 		return c.connError(fmt.Errorf("%w: %w", errFull, ctx.Err()), false)
 	case <-late:
-		return c.connError(fmt.Errorf("%w: %w", errFull, &timeoutError{c.cfg.ReadTimeout, "no room"}), false)
+		return c.connError(fmt.Errorf("%w: %w", errFull, &timeoutError{patience, "no room"}), false)
 	}
+}
+
+// after is time.After that can be stopped, and never comes if patience is 0.
+func after(patience time.Duration) (<-chan time.Time, func() bool) {
+	if patience == 0 {
+		return nil, func() bool { return false }
+	}
+	t := time.NewTimer(patience)
+	return t.C, t.Stop
 }

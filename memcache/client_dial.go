@@ -31,8 +31,8 @@ func (e *backoffError) Error() string {
 func (e *backoffError) Unwrap() error { return e.err }
 
 // connect returns the pipe of s: the one that is there, or a new one that it
-// has made, or it says why not.
-func (c *Client) connect(ctx context.Context, s *slot) (*pipe, error) {
+// has made, or it says why not. It waits no longer than patience, 0 for ever.
+func (c *Client) connect(ctx context.Context, s *slot, patience time.Duration) (*pipe, error) {
 	c.mu.Lock()
 	if c.mu.closed {
 		c.mu.Unlock()
@@ -58,6 +58,8 @@ func (c *Client) connect(ctx context.Context, s *slot) (*pipe, error) {
 		go c.fill(s, d)
 	}
 	c.mu.Unlock()
+	late, stop := after(patience)
+	defer stop()
 	select {
 	case <-d.done:
 		if d.err != nil {
@@ -66,6 +68,10 @@ func (c *Client) connect(ctx context.Context, s *slot) (*pipe, error) {
 		return d.p, nil
 	case <-ctx.Done():
 		return nil, c.gaveUp(ctx, false)
+	case <-late:
+		err := &timeoutError{patience, "no connection"}
+		c.bad(err)
+		return nil, c.connError(err, false)
 	}
 }
 

@@ -59,34 +59,70 @@ func mute(_ int, s *session) {
 	}
 }
 
-func TestReadTimeout(t *testing.T) {
-	const timeout = 400 * time.Millisecond
-	inBubble(t, memcache.Config{ReadTimeout: timeout, Conns: 1}, mute, func(t *testing.T, c *memcache.Client) {
-		if err := c.Ping(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for range 5 {
+func TestTimeouts(t *testing.T) {
+	const read, write = 400 * time.Millisecond, 4 * time.Second
+	cfg := memcache.Config{ReadTimeout: read, WriteTimeout: write, Conns: 1}
+	inBubble(t, cfg, mute, func(t *testing.T, c *memcache.Client) {
+		for _, call := range []struct {
+			timeout time.Duration
+			do      func(context.Context) error
+		}{
+			{read, func(ctx context.Context) error { _, err := c.Get(ctx, "k"); return err }},
+			{read, func(ctx context.Context) error { _, err := c.GetAndTouch(ctx, "k", 0); return err }},
+			{write, func(ctx context.Context) error { return c.Delete(ctx, "k", 0) }},
+			{read, func(ctx context.Context) error { _, err := c.Get(ctx, "k"); return err }}, // behind one that may take longer
+		} {
+			// A context that ends later changes nothing.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			for _, ctx := range []context.Context{t.Context(), ctx} {
+				start := time.Now()
+				err := call.do(ctx)
+				took := time.Since(start)
+				if ce := wantConnError(t, err); !ce.Sent || ce.Since.IsZero() || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("error is %+v: %v", ce, err)
+				}
+				if took > call.timeout || took < call.timeout*7/8 {
+					t.Errorf("it took %v of %v", took, call.timeout)
+				}
+			}
+			cancel()
+			// One that ends sooner counts.
+			ctx, cancel = context.WithTimeout(t.Context(), read/2)
 			start := time.Now()
-			_, err := c.Get(t.Context(), "k")
-			took := time.Since(start)
-			if ce := wantConnError(t, err); !ce.Sent || ce.Since.IsZero() || !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("error is %+v: %v", ce, err)
+			err := call.do(ctx)
+			if took := time.Since(start); took > read/2+10*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v after %v", err, took)
 			}
-			if took < timeout || took > timeout*5/4 {
-				t.Errorf("it took %v", took)
-			}
-		}
-		// A context's own deadline counts instead.
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		start := time.Now()
-		_, err := c.Get(ctx, "k")
-		if took := time.Since(start); took != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v after %v", err, took)
+			cancel()
 		}
 		// And the connection was there all the time.
-		if err := c.Ping(t.Context()); err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := c.Ping(ctx); err == nil {
 			t.Error("an answer overtook those that were asked before")
+		}
+	})
+}
+
+// The time-out counts while a connection is being made, too.
+func TestTimeoutWhileDialling(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := memcache.NewClient("frozen:11211", memcache.Config{
+			ReadTimeout: timeout,
+			Dialer: func(ctx context.Context, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		})
+		defer c.Close()
+		start := time.Now()
+		_, err := c.Get(t.Context(), "k")
+		if took := time.Since(start); took != timeout {
+			t.Errorf("it took %v", took)
+		}
+		if ce := wantConnError(t, err); ce.Sent || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("error is %+v: %v", ce, err)
 		}
 	})
 }

@@ -25,7 +25,6 @@ type pipeLimits struct {
 	calls    int           // in flight
 	bytes    int           // not yet handed to the kernel
 	value    int           // in an answer
-	answer   time.Duration // that a timed call waits at least; 0 for ever
 	stall    time.Duration // without a byte while calls wait
 	interval time.Duration // between sweeps
 }

@@ -26,8 +26,9 @@ type call struct {
 	done chan signal // has room for one: nobody waits to send
 
 	// Set by the waiter before it sends.
-	op    op
-	timed bool // to be swept when overdue
+	op op
+	// patience is how long its answer may take; 0 for ever.
+	patience time.Duration
 
 	// Set by pipe.send.
 	mark  opaque
@@ -45,6 +46,13 @@ type call struct {
 }
 
 func newCall() any { return &call{done: make(chan signal, 1)} }
+
+// spend takes d off what is left of the call's patience.
+func (cl *call) spend(d time.Duration) {
+	if cl.patience > 0 {
+		cl.patience = max(cl.patience-d, time.Nanosecond)
+	}
+}
 
 // end signals s, unless an earlier signal was not received yet.
 func (cl *call) end(s signal) {

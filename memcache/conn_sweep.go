@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Sweeps come an eighth of the shorter time-out apart, so that a call fails at
-// most that much late. They come more often while a caller reads whose context
+// Sweeps come a sixteenth of the shortest time-out apart. A call is ended by the
+// last sweep before its time is up, and since its beginning is known to a sweep's
+// interval too, up to an eighth of its time-out early. They come more often while a caller reads whose context
 // may end: that breaks off its waiting. (Not always: a timer that is near makes
 // each wait of the runtime's dearer, by 4 % of a lone call.)
 const (
-	sweepShare = 8
+	sweepShare = 16
 	sweepLone  = 10 * time.Millisecond
 )
 
@@ -55,13 +56,10 @@ func (p *pipe) sweep() {
 	p.mu.Unlock()
 
 	for _, cl := range p.inbox.calls[p.inbox.head:] {
-		if !cl.timed {
+		if !p.overdue(cl, now) {
 			continue
 		}
-		if !p.overdue(cl, now) {
-			break // and the rest came later
-		}
-		cl.timed = false
+		cl.patience = 0
 		cl.abandoned.Store(true)
 		cl.end(overdue)
 	}
@@ -71,10 +69,9 @@ func (p *pipe) sweep() {
 	}
 }
 
-// overdue says whether cl has surely waited too long for its answer: its since
-// may be an interval before it was sent.
+// overdue says whether cl will have waited too long by the next sweep.
 func (p *pipe) overdue(cl *call, now time.Duration) bool {
-	return cl.timed && now-cl.since >= p.limits.answer+p.limits.interval
+	return cl.patience > 0 && now-cl.since >= cl.patience-p.limits.interval
 }
 
 // stallError is why a pipe broke that had calls under way and read nothing.
