@@ -3,10 +3,9 @@ package fleet
 import (
 	"bytes"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 
+	"github.com/torc-dht/torc/internal/versus"
 	"github.com/torc-dht/torc/memcache"
 	"github.com/torc-dht/torc/memcache/memcachetest"
 )
@@ -47,37 +46,20 @@ func BenchmarkFleet(b *testing.B) {
 		}
 		clients[i] = bare[s]
 	}
-	calls := []struct {
-		name string
-		call func(i int) error
-	}{
-		{"get/bare", func(i int) error { _, err := clients[i].Get(b.Context(), keys[i]); return err }},
-		{"get/fleet", func(i int) error { _, err := table.Get(b.Context(), keys[i]); return err }},
-		{"put/bare", func(i int) error {
-			_, err := clients[i].Set(b.Context(), memcache.Item{Key: keys[i], Value: value}, memcache.ModeSet)
-			return err
-		}},
-		{"put/fleet", func(i int) error { return table.Put(b.Context(), keys[i], value) }},
-	}
-	for _, c := range calls {
-		for _, goroutines := range []int{1, 64} {
-			b.Run(fmt.Sprintf("%s/%d", c.name, goroutines), func(b *testing.B) {
-				b.ReportAllocs()
-				var next atomic.Int64
-				var wg sync.WaitGroup
-				for range goroutines {
-					wg.Go(func() {
-						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-							if err := c.call(int(i % keyCount)); err != nil {
-								b.Error(err)
-								return
-							}
-						}
-					})
-				}
-				wg.Wait()
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
-			})
-		}
+	ctx := b.Context()
+	for _, goroutines := range []int{1, 64} {
+		b.Run(fmt.Sprintf("get/goroutines=%d", goroutines), func(b *testing.B) {
+			versus.Run(b, goroutines,
+				versus.Side{Name: "fleet", Call: func(i int) error { _, err := table.Get(ctx, keys[i%keyCount]); return err }},
+				versus.Side{Name: "bare", Call: func(i int) error { _, err := clients[i%keyCount].Get(ctx, keys[i%keyCount]); return err }})
+		})
+		b.Run(fmt.Sprintf("put/goroutines=%d", goroutines), func(b *testing.B) {
+			versus.Run(b, goroutines,
+				versus.Side{Name: "fleet", Call: func(i int) error { return table.Put(ctx, keys[i%keyCount], value) }},
+				versus.Side{Name: "bare", Call: func(i int) error {
+					_, err := clients[i%keyCount].Set(ctx, memcache.Item{Key: keys[i%keyCount], Value: value}, memcache.ModeSet)
+					return err
+				}})
+		})
 	}
 }
