@@ -17,12 +17,11 @@ import (
 // Options.ReadTimeout at the latest, or twice that when the key's server left
 // the fleet meanwhile and the next one had to be asked.
 func (t *Table) Get(ctx context.Context, key string) (torc.Entry, error) {
-	const op = "get"
 	r := t.routing.Load()
 	for asked := 1; ; asked++ {
 		s := r.owner(key)
 		if s == nil {
-			return torc.Entry{}, t.noServer(op, key, torc.ErrNotFound)
+			return torc.Entry{}, t.missWithoutServer(key)
 		}
 		item, err := s.client.Get(ctx, key)
 		// An answer counts if who gave it still holds the key.
@@ -152,7 +151,7 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 	if s != nil {
 		err = send(ctx, s)
 		if !t.again(w, r, s, err) {
-			return w.result(s, err)
+			return t.result(w, s, err)
 		}
 	}
 	// What follows is rare: here begins a deadline that costs allocations. Until
@@ -164,6 +163,9 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 	}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if s == nil {
+			if err := memcache.CheckKey(w.key); err != nil {
+				return failure(w.op, w.key, nil, err) // no server would take it
+			}
 			err = errNoServer
 		}
 		if err != nil {
@@ -177,7 +179,7 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 		}
 		err = send(ctx, s)
 		if !t.again(w, r, s, err) {
-			return w.result(s, err)
+			return t.result(w, s, err)
 		}
 	}
 }
@@ -215,17 +217,18 @@ func (t *Table) again(w *write, r *routing, s *server, err error) bool {
 }
 
 // result is what the caller of w hears when s's answer, err, is the last.
-func (w *write) result(s *server, err error) error {
+func (t *Table) result(w *write, s *server, err error) error {
+	var ce *memcache.ConnError
 	switch {
 	case err == nil:
 		return nil
-	case w.maybe && w.once:
-		err = fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, err)
 	case err == memcache.ErrNotFound && (w.done || w.maybe):
 		// An earlier attempt of this same Delete removed it.
 		return nil
+	case errors.As(err, &ce) && t.isClosed():
+		s, err = nil, torc.ErrClosed
 	}
-	return failure(w.op, w.key, s, err)
+	return failure(w.op, w.key, s, w.outcome(err))
 }
 
 // gaveUp is what the caller of w hears when waiting ended with waitErr; err is
@@ -234,10 +237,17 @@ func (w *write) gaveUp(s *server, err, waitErr error) error {
 	if waitErr == torc.ErrClosed {
 		s, err = nil, errWaiting
 	}
-	if w.maybe {
-		err = fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, err)
+	return failure(w.op, w.key, s, fmt.Errorf("%w: %w", waitErr, w.outcome(err)))
+}
+
+// outcome is err, which ends w, with what is known of the attempts before: one
+// that was carried out on a server which lost the key then counts too, since
+// the key may come back to that server.
+func (w *write) outcome(err error) error {
+	if w.maybe || w.done {
+		return fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, err)
 	}
-	return failure(w.op, w.key, s, fmt.Errorf("%w: %w", waitErr, err))
+	return err
 }
 
 var errWaiting = errors.New("it was still waiting for a server")
@@ -261,11 +271,15 @@ func (t *Table) waitForView(ctx context.Context, r *routing, most time.Duration)
 
 var errNoServer = fmt.Errorf("%w: the fleet has no server in use", torc.ErrUnavailable)
 
-// noServer says that the fleet has no server in use; with also, which callers
-// test for.
-func (t *Table) noServer(op, key string, also error) error {
-	if t.isClosed() {
-		return failure(op, key, nil, torc.ErrClosed)
+// missWithoutServer is what a Get hears of a fleet that has no server in use.
+func (t *Table) missWithoutServer(key string) error {
+	err := memcache.CheckKey(key)
+	switch {
+	case err != nil:
+	case t.isClosed():
+		err = torc.ErrClosed
+	default:
+		err = fmt.Errorf("%w: %w", torc.ErrNotFound, errNoServer)
 	}
-	return failure(op, key, nil, fmt.Errorf("%w: %w", also, errNoServer))
+	return failure("get", key, nil, err)
 }

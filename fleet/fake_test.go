@@ -101,6 +101,16 @@ func afterGreeting(serve func(c net.Conn, line string) bool) func(net.Conn, stri
 	}
 }
 
+// opaqueOf is the mark that a meta command carries, and its answer has to.
+func opaqueOf(line string) string {
+	for _, f := range strings.Fields(line) {
+		if f[0] == 'O' {
+			return f
+		}
+	}
+	return ""
+}
+
 // refusing returns an address that refuses connections.
 func refusing(t *testing.T) string {
 	l := listen(t)

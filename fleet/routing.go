@@ -80,6 +80,9 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 		},
 		replaced: make(chan struct{}),
 	}
+	if m.Config.Copies > 1 {
+		return nil, unsupportedCopies(m.Config.Copies)
+	}
 	var members []ring.Member
 	var inUse []Server
 	for _, s := range m.Servers {
@@ -107,6 +110,15 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 		r.servers = append(r.servers, &server{s, &stay{client: connect(s.Addr), epoch: epochOf(s)}})
 	}
 	return r, nil
+}
+
+// outOfTouch returns a routing like r whose view is only the last one known.
+func (r *routing) outOfTouch(now time.Time) *routing {
+	next := &routing{view: r.view, ring: r.ring, servers: r.servers, replaced: make(chan struct{})}
+	if next.view.LostContact.IsZero() {
+		next.view.LostContact = now
+	}
+	return next
 }
 
 // gone returns the clients of r's servers that next has no use for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ var _ torc.Table = (*Table)(nil)
 // followed. It does not wait for the members to answer.
 func New(ctx context.Context, dir Directory, opts Options) (*Table, error) {
 	if opts.Config.Copies > 1 {
-		return nil, openError(fmt.Errorf("%w: copies=%d: a fleet keeps one copy of each key", torc.ErrUnsupported, opts.Config.Copies))
+		return nil, openError(unsupportedCopies(opts.Config.Copies))
 	}
 	if opts.ReadTimeout == 0 {
 		opts.ReadTimeout = DefaultReadTimeout
@@ -60,10 +61,16 @@ func New(ctx context.Context, dir Directory, opts Options) (*Table, error) {
 	}
 }
 
+func unsupportedCopies(n int) error {
+	return fmt.Errorf("%w: copies=%d: a fleet keeps one copy of each key", torc.ErrUnsupported, n)
+}
+
 func openError(err error) error { return &torc.Error{Op: "open", Err: err} }
 
 // follow turns each membership into a routing, until ctx is done or the
-// directory gives up. It closes first when there is one.
+// directory gives up. It closes first when there is one. On a later membership
+// that no routing can be made of, the table goes on with the one before and
+// shows that as contact lost, until a membership comes that can be used.
 func (t *Table) follow(ctx context.Context, dir Directory, first chan struct{}) {
 	defer close(t.stopped)
 	ctx, giveUp := context.WithCancelCause(ctx)
@@ -71,9 +78,13 @@ func (t *Table) follow(ctx context.Context, dir Directory, first chan struct{}) 
 	last := &routing{replaced: first}
 	err := dir.Follow(ctx, func(m Membership) {
 		next, err := newRouting(last, m, time.Now(), t.connect)
-		if err != nil {
+		if err != nil && t.routing.Load() == nil {
 			giveUp(err)
 			return
+		}
+		if err != nil {
+			slog.Warn("torc: the fleet's members can't be used; going on with those before", "version", m.Version, "error", err)
+			next = last.outOfTouch(time.Now())
 		}
 		t.routing.Store(next)
 		close(last.replaced)

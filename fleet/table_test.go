@@ -186,14 +186,6 @@ func TestVersionOfAnotherServerConflicts(t *testing.T) {
 // value, and never a hang.
 func TestBadServers(t *testing.T) {
 	t.Parallel()
-	opaque := func(line string) string {
-		for _, f := range strings.Fields(line) {
-			if f[0] == 'O' {
-				return f
-			}
-		}
-		return ""
-	}
 	// say answers with text each time; half ends the connection after that.
 	say := func(text func(line string) string) func(net.Conn, string) bool {
 		return func(c net.Conn, line string) bool { _, err := io.WriteString(c, text(line)); return err == nil }
@@ -206,10 +198,10 @@ func TestBadServers(t *testing.T) {
 		"silent":        func(net.Conn, string) bool { return true },
 		"rubbish":       say(func(string) string { return "HTTP/1.1 400 Bad Request\r\n\r\n" }),
 		"endless":       say(func(string) string { return strings.Repeat("\x00", 1<<16) }),
-		"half a value":  half(func(l string) string { return "VA 10 " + opaque(l) + "\r\nabc" }),
-		"huge":          say(func(l string) string { return "VA 99999999999 " + opaque(l) + "\r\n" }),
+		"half a value":  half(func(l string) string { return "VA 10 " + opaqueOf(l) + "\r\nabc" }),
+		"huge":          say(func(l string) string { return "VA 99999999999 " + opaqueOf(l) + "\r\n" }),
 		"others' value": say(func(string) string { return "VA 5 O999999\r\nwrong\r\n" }),
-		"no terminator": say(func(l string) string { return "VA 2 " + opaque(l) + "\r\nabcd\r\n" }),
+		"no terminator": say(func(l string) string { return "VA 2 " + opaqueOf(l) + "\r\nabcd\r\n" }),
 		"server error":  say(func(string) string { return "SERVER_ERROR out of memory\r\n" }),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,5 +292,83 @@ func TestCopiesAreRefused(t *testing.T) {
 	t.Parallel()
 	if _, err := New(t.Context(), newFakeDirectory(), Options{Config: Config{Copies: 3}}); !errors.Is(err, torc.ErrUnsupported) {
 		t.Errorf("New = %v", err)
+	}
+}
+
+// A membership that no ring can be made of does not end the table, nor the
+// following of the directory.
+func TestMembersThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	table, dir := newTestTable(t, Options{}, good)
+	if err := table.Put(t.Context(), "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	for i, config := range []Config{
+		{Hash: "unheard-of"},
+		{Copies: 3},
+		{Hash: "murmur3", VNodes: 1 << 30},
+	} {
+		dir.views <- Membership{Version: uint64(2 + i), Config: config, Servers: []Server{{Addr: good, Weight: 1, Incarnation: "1"}}}
+		v := waitView(t, table, func(v torc.View) bool { return !v.LostContact.IsZero() })
+		if v.Version != 1 {
+			t.Errorf("config %+v: the view is %+v, want the one before", config, v)
+		}
+		if e, err := table.Get(t.Context(), "k"); err != nil || string(e.Value) != "v" {
+			t.Errorf("config %+v: Get = %q, %v", config, e.Value, err)
+		}
+	}
+	dir.mu.version = 9
+	dir.set(good)
+	waitView(t, table, func(v torc.View) bool { return v.Version == 10 && v.LostContact.IsZero() })
+}
+
+// A write that one server carried out, and which the key's next server can't be
+// given, may count or not: the key may come back.
+func TestWriteCarriedOutWhereTheKeyIsNoMore(t *testing.T) {
+	t.Parallel()
+	next := refusing(t)
+	var dir *fakeDirectory
+	ready := make(chan struct{})
+	first := answering(t, afterGreeting(func(c net.Conn, line string) bool {
+		<-ready
+		dir.set(next)
+		// The directory takes in one membership after the other, so the first is
+		// in use when it has taken the second.
+		dir.set(next)
+		_, err := io.WriteString(c, "HD "+opaqueOf(line)+"\r\n")
+		return err == nil
+	}))
+	table, d := newTestTable(t, Options{WriteTimeout: 100 * time.Millisecond}, first)
+	dir = d
+	close(ready)
+	err := table.Put(t.Context(), "k", []byte("v"))
+	if !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
+		t.Errorf("Put = %v, want unavailable, the outcome unknown", err)
+	}
+}
+
+func TestCloseEndsConditionalPut(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 64)
+	silent := answering(t, afterGreeting(func(net.Conn, string) bool { asked <- struct{}{}; return true }))
+	table, _ := newTestTable(t, Options{}, silent)
+	put := make(chan error)
+	go func() { put <- table.Put(context.Background(), "k", nil, torc.IfAbsent()) }()
+	<-asked
+	table.Close()
+	if err := <-put; !errors.Is(err, torc.ErrClosed) || !errors.Is(err, torc.ErrUnknownOutcome) {
+		t.Errorf("Put = %v, want ErrClosed, the outcome unknown", err)
+	}
+}
+
+func TestWrongKeyWithoutServers(t *testing.T) {
+	t.Parallel()
+	table, _ := newTestTable(t, Options{WriteTimeout: time.Hour})
+	if _, err := table.Get(t.Context(), ""); !errors.Is(err, torc.ErrInvalid) {
+		t.Errorf("Get = %v, want ErrInvalid", err)
+	}
+	if err := table.Put(t.Context(), "", nil); !errors.Is(err, torc.ErrInvalid) {
+		t.Errorf("Put = %v, want ErrInvalid", err)
 	}
 }
