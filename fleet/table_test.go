@@ -327,24 +327,9 @@ func TestMembersThatCannotBeUsed(t *testing.T) {
 // given, may count or not: the key may come back.
 func TestWriteCarriedOutWhereTheKeyIsNoMore(t *testing.T) {
 	t.Parallel()
-	next := refusing(t)
-	var dir *fakeDirectory
-	ready := make(chan struct{})
-	first := answering(t, afterGreeting(func(c net.Conn, line string) bool {
-		<-ready
-		dir.set(next)
-		// The directory takes in one membership after the other, so the first is
-		// in use when it has taken the second.
-		dir.set(next)
-		_, err := io.WriteString(c, "HD "+opaqueOf(line)+"\r\n")
-		return err == nil
-	}))
-	table, d := newTestTable(t, Options{WriteTimeout: 100 * time.Millisecond}, first)
-	dir = d
-	close(ready)
-	err := table.Put(t.Context(), "k", []byte("v"))
-	if !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
-		t.Errorf("Put = %v, want unavailable, the outcome unknown", err)
+	w := write{op: "put", key: "k", done: true}
+	if err := w.gaveUp(nil, errNoServer, context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
+		t.Errorf("%v, want unavailable, the outcome unknown", err)
 	}
 }
 
