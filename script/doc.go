@@ -33,22 +33,6 @@
 // # JSON
 //
 // With [Runner.JSON] each command prints one object on one line of standard
-// output, in place of the value. The fields, of which those that don't apply are
-// left out:
-//
-//	line      the number of the line in the file, from 1
-//	op        "get", "put", "sleep" or "delete"; "" for a line that is no command
-//	key       the key
-//	value     the value that GET read
-//	base64    true if key and value are base64, because one of them isn't UTF-8
-//	version   the version of the entry that GET read, as IfVersion takes it
-//	outcome   "done"
-//	          "missing": GET and DELETE found no entry
-//	          "unknown": the write may or may not have happened
-//	          "failed": nothing was done
-//	reason    why the outcome is unknown or failed, or why the entry is taken
-//	          to be missing if that is not simply so
-//	owner     the host:port of the member that failed, or else of the key's first
-//	          owner right after the command
-//	seconds   how long the command took
+// output, in place of the value. What its fields are is said where those of all
+// commands of torc are: torc help json, which is docs/cli/json.md.
 package script

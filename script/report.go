@@ -1,15 +1,13 @@
 package script
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 )
 
 // say puts what became of c into words.
@@ -64,13 +62,12 @@ func isPlain(err error) bool {
 	}
 }
 
-// object is the JSON form; package script's documentation tells its fields.
+// object is the JSON form. cmd/torc's jsonObjects tells its fields.
 type object struct {
-	Line    int     `json:"line"`
-	Op      string  `json:"op"`
-	Key     string  `json:"key,omitempty"`
-	Value   *string `json:"value,omitempty"`
-	Base64  bool    `json:"base64,omitempty"`
+	Line int    `json:"line"`
+	Op   string `json:"op"`
+	jsonform.Key
+	jsonform.Value
 	Version string  `json:"version,omitempty"`
 	Outcome outcome `json:"outcome"`
 	Reason  string  `json:"reason,omitempty"`
@@ -80,25 +77,18 @@ type object struct {
 
 func writeJSON(w io.Writer, line Line, res result) error {
 	o := object{
-		Line: line.Number, Op: line.Op.String(), Key: line.Key,
+		Line: line.Number, Op: line.Op.String(),
 		Outcome: res.outcome, Owner: res.owner, Seconds: res.took.Seconds(),
 	}
-	if line.Op == Get && res.outcome == doneOutcome {
-		value := string(res.entry.Value)
-		o.Value = &value
-		o.Version = res.entry.Version.String()
+	if line.Command.Key != "" {
+		o.Key = jsonform.KeyOf(line.Command.Key)
 	}
-	if !utf8.ValidString(o.Key) || o.Value != nil && !utf8.ValidString(*o.Value) {
-		o.Base64 = true
-		o.Key = base64.StdEncoding.EncodeToString([]byte(o.Key))
-		if o.Value != nil {
-			*o.Value = base64.StdEncoding.EncodeToString([]byte(*o.Value))
-		}
+	if line.Op == Get && res.outcome == doneOutcome {
+		o.Value = jsonform.ValueOf(res.entry.Value)
+		o.Version = res.entry.Version.String()
 	}
 	if res.err != nil && !isPlain(res.err) {
 		o.Reason = reason(res.err)
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(o)
+	return jsonform.Print(w, o)
 }

@@ -144,18 +144,19 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stdout, stderr, failed := run(t, Runner{Table: newFaulty(), JSON: true},
-			"PUT a, <1>\nGET a\nGET b\nPUT x, \xff\nGET x\nPUT e,\nGET e\nDELETE a\nGET down\nPUT maybe, 1\nSLEEP 250\n")
+			"PUT a, <1>\nGET a\nGET b\nPUT x, \xff\nGET x\nPUT e,\nGET e\nDELETE a\nGET down\nPUT maybe, 1\nSLEEP 250\nDELETE \xff\n")
 		want := `{"line":1,"op":"put","key":"a","outcome":"done","owner":"memory:1","seconds":0}
 {"line":2,"op":"get","key":"a","value":"<1>","version":"1-1","outcome":"done","owner":"memory:1","seconds":0}
 {"line":3,"op":"get","key":"b","outcome":"missing","owner":"memory:1","seconds":0}
 {"line":4,"op":"put","key":"x","outcome":"done","owner":"memory:1","seconds":0}
-{"line":5,"op":"get","key":"eA==","value":"/w==","base64":true,"version":"1-2","outcome":"done","owner":"memory:1","seconds":0}
+{"line":5,"op":"get","key":"x","value_base64":"/w==","version":"1-2","outcome":"done","owner":"memory:1","seconds":0}
 {"line":6,"op":"put","key":"e","outcome":"done","owner":"memory:1","seconds":0}
 {"line":7,"op":"get","key":"e","value":"","version":"1-3","outcome":"done","owner":"memory:1","seconds":0}
 {"line":8,"op":"delete","key":"a","outcome":"done","owner":"memory:1","seconds":0}
 {"line":9,"op":"get","key":"down","outcome":"missing","reason":"get \"down\" at h:9: no such key: unavailable:; refused","owner":"h:9","seconds":0}
 {"line":10,"op":"put","key":"maybe","outcome":"unknown","reason":"put \"maybe\" at h:9: unavailable: the write may or may not have happened","owner":"h:9","seconds":0}
 {"line":11,"op":"sleep","outcome":"done","seconds":0.25}
+{"line":12,"op":"delete","key_base64":"/w==","outcome":"missing","owner":"memory:1","seconds":0}
 `
 		if stdout != want {
 			t.Errorf("stdout\n%swant\n%s", stdout, want)

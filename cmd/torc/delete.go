@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 )
 
 func newDelete(g *globals) *cobra.Command {
@@ -24,7 +25,7 @@ Exit codes: 0 removed, 2 if there was none, 1 if anything else went wrong.`,
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), deleteJSON{newKeyJSON(args[0]), true})
+					return jsonform.Print(cmd.OutOrStdout(), deleteJSON{jsonform.KeyOf(args[0]), true})
 				}
 				return nil
 			})
@@ -32,6 +33,6 @@ Exit codes: 0 removed, 2 if there was none, 1 if anything else went wrong.`,
 	}
 	flagsFirst(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: key, deleted")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

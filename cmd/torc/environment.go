@@ -34,19 +34,18 @@ func bindEnvironment(cmd *cobra.Command) (err error) {
 
 func hasVariable(f *pflag.Flag) bool { return f.Name != "help" && !f.Hidden }
 
-// newEnvironmentTopic returns the help topic that lists the variables of root's
-// commands. It is written when it is asked for, so that it has them all.
-func newEnvironmentTopic(root *cobra.Command) *cobra.Command {
-	topic := &cobra.Command{
-		Use:   "environment",
-		Short: "The variables that stand for flags",
-	}
+// newTopic returns a help topic. Its text is written when it is asked for, so
+// that it may tell of all commands.
+func newTopic(name, short string, text func() string) *cobra.Command {
+	topic := &cobra.Command{Use: name, Short: short}
 	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprint(cmd.OutOrStdout(), environmentText(root))
+		fmt.Fprint(cmd.OutOrStdout(), text())
 	})
 	return topic
 }
 
+// environmentText is the help topic environment: the variables of root's
+// commands.
 func environmentText(root *cobra.Command) string {
 	type row struct{ usage, commands string }
 	rows := make(map[string]row)
@@ -55,7 +54,7 @@ func environmentText(root *cobra.Command) string {
 			return
 		}
 		_, usage := pflag.UnquoteUsage(f)
-		usage, _, _ = strings.Cut(usage, ":") // the details differ from command to command
+		usage, _, _ = strings.Cut(usage, ": ") // the details differ from command to command
 		r, seen := rows[f.Name]
 		if seen {
 			r.commands += ", " + command

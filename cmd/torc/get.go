@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 )
 
 func newGet(g *globals) *cobra.Command {
@@ -34,9 +35,7 @@ there; standard error says so.`,
 					return err
 				}
 				if asJSON {
-					out := getJSON{keyJSON: newKeyJSON(key), Version: e.Version.String()}
-					out.Value, out.ValueBase64 = text(e.Value)
-					return printJSON(cmd.OutOrStdout(), out)
+					return jsonform.Print(cmd.OutOrStdout(), getJSON{jsonform.KeyOf(key), jsonform.ValueOf(e.Value), e.Version.String()})
 				}
 				if !raw {
 					e.Value = append(e.Value, '\n')
@@ -49,6 +48,6 @@ there; standard error says so.`,
 	flagsFirst(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the value alone, without a newline")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: key, value (or value_base64 if it is not UTF-8), version")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

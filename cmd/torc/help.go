@@ -34,14 +34,15 @@ Flags of every command:
 {{- if .HasAvailableSubCommands}}
 
 Help on a command: {{.CommandPath}} COMMAND --help{{if not .HasParent}}
-Variables that stand for flags: torc help environment{{end}}{{end}}
+Variables that stand for flags: torc help environment
+What --json prints: torc help json{{end}}{{end}}
 `
 
 // newHelp is the command help. Unlike cobra's own it fails when it has no help.
 func newHelp(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
-		Short:   "Explain a command, or all variables: help environment",
+		Short:   "Explain a command, or a topic: environment, json",
 		Example: "  torc help put\n  torc help environment",
 		ValidArgsFunction: func(_ *cobra.Command, args []string, toComplete string) (names []string, _ cobra.ShellCompDirective) {
 			if at, _, err := root.Find(args); err == nil {

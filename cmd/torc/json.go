@@ -1,67 +1,128 @@
 package main
 
 import (
-	"encoding/json"
-	"io"
 	"time"
-	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
+	"github.com/torc-dht/torc/internal/terminal"
 )
 
-// printJSON writes v as one line.
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
-
-// text splits a key or a value in its two forms in JSON, of which one is nil:
-// a string if it is UTF-8, which JSON can hold, and otherwise bytes, which
-// become base64.
-func text(b []byte) (s *string, raw []byte) {
-	if utf8.Valid(b) {
-		t := string(b)
-		return &t, nil
+// The objects that the commands print with --json. What their fields mean is in
+// jsonObjects.
+type (
+	getJSON struct {
+		jsonform.Key
+		jsonform.Value
+		Version string `json:"version"`
 	}
-	return nil, b
+	putJSON struct {
+		jsonform.Key
+		Bytes int `json:"bytes"`
+	}
+	deleteJSON struct {
+		jsonform.Key
+		Deleted bool `json:"deleted"`
+	}
+	locateJSON struct {
+		jsonform.Key
+		torc.Placement
+	}
+	viewJSON struct {
+		Time time.Time `json:"time"` // when this process had the view
+		torc.View
+	}
+	versionJSON struct {
+		Version string `json:"version"`
+		Go      string `json:"go"`
+		OS      string `json:"os"`
+		Arch    string `json:"arch"`
+	}
+)
+
+// jsonFlag gives cmd the flag --json.
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON objects, one a line (their fields: torc help json)")
 }
 
-// keyJSON is the part that names the key in an object about one key.
-type keyJSON struct {
-	Key       *string `json:"key,omitempty"`
-	KeyBase64 []byte  `json:"key_base64,omitempty"`
+// field is a field of JSON objects, and what it means.
+type field struct{ name, meaning string }
+
+// jsonObjects are the fields of each command's objects. "key" and "value" stand
+// for their _base64 too.
+var jsonObjects = []struct {
+	what   string // commands, or the field whose elements these are
+	fields []field
+}{
+	{"get", []field{
+		{"key", "the key"},
+		{"value", "the value at it"},
+		{"version", "of the entry, as put --if-version takes it"},
+	}},
+	{"put", []field{
+		{"key", "the key"},
+		{"bytes", "the length of the value stored"},
+	}},
+	{"delete", []field{
+		{"key", "the key"},
+		{"deleted", "true"},
+	}},
+	{"run, fleet-client: an object a command", []field{
+		{"line", "the number of its line in the file, from 1"},
+		{"op", `"get", "put", "delete" or "sleep"; "" for a line that is no command`},
+		{"key", "the key, where there is one"},
+		{"value", "the value that GET read"},
+		{"version", "of the entry that GET read"},
+		{"outcome", `"done"; "missing": GET or DELETE found no entry; "unknown":`},
+		{"", `the write may or may not have happened; "failed": nothing was done`},
+		{"reason", "why the outcome is unknown or failed, or why the entry is"},
+		{"", "taken to be missing if that is not simply so"},
+		{"owner", "the member that failed, or else the key's first owner"},
+		{"seconds", "how long it took"},
+	}},
+	{"locate", []field{
+		{"key", "the key"},
+		{"owners", "who holds it, in the order in which they are asked"},
+		{"hops", "how many members had to be asked to find that out"},
+		{"generation, version", "of the view that says so"},
+	}},
+	{"members; watch: an object a view", []field{
+		{"time", "when it was seen"},
+		{"generation", "tells two histories of one table apart"},
+		{"version", "of the view: grows with each change, within a generation"},
+		{"members", "all of them, by address"},
+		{"lost_contact", "since when this is but the last view known; else left out"},
+	}},
+	{"each of members and owners", []field{
+		{"addr", "HOST:PORT"},
+		{"weight", "its share of the keys, against the others' weights"},
+		{"state", `"up", "down" or "drained"`},
+		{"since", "when this process first saw it so"},
+		{"reason", "why it is not up; else left out"},
+	}},
+	{"version", []field{
+		{"version, go, os, arch", "of this binary"},
+	}},
 }
 
-func newKeyJSON(key string) (k keyJSON) {
-	k.Key, k.KeyBase64 = text([]byte(key))
-	return k
-}
+// jsonText is the help topic json.
+func jsonText() string {
+	text := `With --json a command prints what it has to say as JSON objects, one a line, on
+standard output. What goes wrong is one line on standard error all the same, and
+the exit codes are what they are.
 
-type getJSON struct {
-	keyJSON
-	Value       *string `json:"value,omitempty"`
-	ValueBase64 []byte  `json:"value_base64,omitempty"`
-	Version     string  `json:"version"`
-}
-
-type putJSON struct {
-	keyJSON
-	Bytes int `json:"bytes"`
-}
-
-type deleteJSON struct {
-	keyJSON
-	Deleted bool `json:"deleted"`
-}
-
-type locateJSON struct {
-	keyJSON
-	torc.Placement
-}
-
-// viewJSON is one view and when this process had it.
-type viewJSON struct {
-	Time time.Time `json:"time"` // RFC 3339 with nanoseconds
-	torc.View
+Keys and values are any bytes, and JSON's strings are UTF-8: where a key or a
+value isn't, key_base64 or value_base64 takes the place of key or value. Times
+are RFC 3339. Later versions of torc may add fields; these stay what they are.
+`
+	for _, o := range jsonObjects {
+		var table terminal.Table
+		for _, f := range o.fields {
+			table.Add("  "+f.name, f.meaning)
+		}
+		text += "\n" + o.what + "\n" + table.String()
+	}
+	return text
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/internal/terminal"
 )
 
@@ -28,7 +29,7 @@ It does not say whether the key is there.`,
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), locateJSON{newKeyJSON(args[0]), p})
+					return jsonform.Print(cmd.OutOrStdout(), locateJSON{jsonform.KeyOf(args[0]), p})
 				}
 				_, err = fmt.Fprint(cmd.OutOrStdout(), placementText(p, g.style(cmd)))
 				return err
@@ -37,7 +38,7 @@ It does not say whether the key is there.`,
 	}
 	flagsFirst(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: key, owners, hops, generation, version")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/internal/terminal"
 )
 
@@ -31,7 +32,7 @@ the keys against the others'), state, since when and, if a member is not up, why
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), viewJSON{time.Now(), v})
+					return jsonform.Print(cmd.OutOrStdout(), viewJSON{time.Now(), v})
 				}
 				_, err = fmt.Fprint(cmd.OutOrStdout(), viewText(v, g.style(cmd)))
 				return err
@@ -39,7 +40,7 @@ the keys against the others'), state, since when and, if a member is not up, why
 		},
 	}
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: time, generation, version, members, lost_contact")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 )
 
 // maxInput bounds what put reads from a file or from standard input: above it
@@ -77,7 +78,7 @@ is no such key for --if-present or --if-version, 1 if anything else went wrong.`
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), putJSON{newKeyJSON(args[0]), len(value)})
+					return jsonform.Print(cmd.OutOrStdout(), putJSON{jsonform.KeyOf(args[0]), len(value)})
 				}
 				return nil
 			})
@@ -91,7 +92,7 @@ is no such key for --if-present or --if-version, 1 if anything else went wrong.`
 	f.BoolVar(&ifPresent, "if-present", false, "only if there is an entry at the key")
 	f.StringVar(&ifVersion, "if-version", "", "only over the entry of this `version`, as get --json printed it")
 	f.StringVar(&file, "file", "", "read the value from the file at `path`")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object: key, bytes")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

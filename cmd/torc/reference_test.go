@@ -69,6 +69,7 @@ func markdownPages(t *testing.T) map[string]string {
 	}
 	pages := readPages(t, dir)
 	pages["environment.md"] = "## Variables that stand for flags\n\n```\n" + environmentText(newTorc()) + "```\n"
+	pages["json.md"] = "## What --json prints\n\n```\n" + jsonText() + "```\n"
 	return pages
 }
 

@@ -61,7 +61,9 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g))
 	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g))
 	add(groupServers, newServe(&g), newDemo(&g))
-	add("", newVersion(), newCompletion(), newEnvironmentTopic(root))
+	add("", newVersion(), newCompletion(),
+		newTopic("environment", "The variables that stand for flags", func() string { return environmentText(root) }),
+		newTopic("json", "What the objects that --json prints hold", jsonText))
 	root.SetHelpCommand(newHelp(root))
 	return root
 }

@@ -36,7 +36,7 @@ rest still runs; the exit code is 1 then, else 0.`,
 	}
 	flagsFirst(cmd)
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "say on standard error what each command did, where, and how long it took")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a command: line, op, key, value, version, outcome, reason, owner, seconds; base64 says that key and value are")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

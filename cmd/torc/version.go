@@ -6,18 +6,13 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/torc-dht/torc/internal/jsonform"
 )
 
 // version is what build.sh makes of git describe. Empty in a binary that was
 // built otherwise, which then asks Go what it was built from.
 var version string
-
-type versionJSON struct {
-	Version string `json:"version"`
-	Go      string `json:"go"`
-	OS      string `json:"os"`
-	Arch    string `json:"arch"`
-}
 
 func newVersion() *cobra.Command {
 	var asJSON bool
@@ -29,14 +24,14 @@ func newVersion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := versionJSON{builtFrom(version, debug.ReadBuildInfo), runtime.Version(), runtime.GOOS, runtime.GOARCH}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), v)
+				return jsonform.Print(cmd.OutOrStdout(), v)
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "torc %s (%s %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 			return err
 		},
 	}
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: version, go, os, arch")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/internal/terminal"
 )
 
@@ -41,7 +42,7 @@ what has changed.
 				}
 				now := time.Now()
 				if asJSON {
-					err = printJSON(out, viewJSON{now, v})
+					err = jsonform.Print(out, viewJSON{now, v})
 				} else {
 					_, err = fmt.Fprintln(out, changeText(now, last, v, style))
 				}
@@ -54,7 +55,7 @@ what has changed.
 		},
 	}
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a view: time, generation, version, members, lost_contact")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

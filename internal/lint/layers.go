@@ -15,6 +15,9 @@ var (
 	kinds = []string{"fleet", "shard", "chord", "replica"}
 	// tools work on any torc.Table, and know no kind. They may use each other.
 	tools = []string{"gateway", "dashboard", "script", "shell", "bench"}
+	// forms are what tools and programs have to print alike. They import nothing
+	// of ours.
+	forms = []string{"internal/jsonform"}
 	// programs are built of everything, and nothing below imports them.
 	programs = []string{"cmd", "examples", "test"}
 )
@@ -31,7 +34,7 @@ func allowed(folder string) (may []string, known bool) {
 	case slices.Contains(kinds, folder):
 		return slices.Concat(root, leaves), true
 	case slices.Contains(tools, folder):
-		return slices.Concat(root, leaves, tools), true
+		return slices.Concat(root, leaves, tools, forms), true
 	case folder == "tabletest":
 		return []string{".", "internal/check"}, true
 	case folder == "internal": // what tests, programs and the demo are made of
