@@ -34,7 +34,8 @@ type Runner struct {
 
 // Run runs s to its end, whatever fails on the way. Failed is how many commands
 // failed; each has been reported on Stderr. The error says why the run ended
-// early, and before which line: ctx is done, or Stdout can't be written.
+// early, and at which line: ctx is done, or Stdout can't be written. A SLEEP that
+// ctx ends has not failed.
 func (r *Runner) Run(ctx context.Context, s Script) (failed int, err error) {
 	for _, line := range s {
 		ok, err := r.step(ctx, line)
@@ -111,8 +112,11 @@ func (r *Runner) RunStream(ctx context.Context, in io.Reader) (failed int, err e
 
 // step runs one command and reports it, unless ctx is done.
 func (r *Runner) step(ctx context.Context, line Line) (ok bool, err error) {
+	interrupted := func() error {
+		return fmt.Errorf("%s:%d: interrupted: %w", r.Name, line.Number, context.Cause(ctx))
+	}
 	if ctx.Err() != nil {
-		return true, fmt.Errorf("%s:%d: interrupted: %w", r.Name, line.Number, context.Cause(ctx))
+		return true, interrupted()
 	}
 	if line.Op == Nothing {
 		return true, nil
@@ -120,6 +124,9 @@ func (r *Runner) step(ctx context.Context, line Line) (ok bool, err error) {
 	start := time.Now()
 	res := r.do(ctx, line.Command)
 	res.took = time.Since(start)
+	if line.Op == Sleep && res.err != nil {
+		return true, interrupted()
+	}
 	if r.Verbose || r.JSON {
 		res.owner = r.owner(ctx, line.Command, res.err)
 	}
@@ -181,7 +188,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("sleep: %w", context.Cause(ctx))
+		return ctx.Err()
 	}
 }
 

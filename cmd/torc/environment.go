@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -25,7 +26,12 @@ func bindEnvironment(cmd *cobra.Command) (err error) {
 		if f.Changed || value == "" || err != nil || !hasVariable(f) {
 			return
 		}
-		if e := cmd.Flags().Set(f.Name, value); e != nil {
+		e := cmd.Flags().Set(f.Name, value)
+		var invalid *pflag.InvalidValueError
+		switch {
+		case errors.As(e, &invalid):
+			err = fmt.Errorf("%s=%s in the environment: %s", variable(f.Name), value, howToWrite(invalid))
+		case e != nil:
 			err = fmt.Errorf("%s=%s in the environment: %w", variable(f.Name), value, e)
 		}
 	})

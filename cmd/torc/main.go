@@ -37,7 +37,14 @@ func execute(root *cobra.Command, args []string) (code int) {
 	ctx, stop := untilSignal()
 	defer stop()
 	root.SetArgs(args)
+	out := &output{file: os.Stdout}
+	root.SetOut(out)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = out.lost()
+	} else if len(args) == 0 && !root.HasSubCommands() {
+		fmt.Fprintln(root.ErrOrStderr(), root.UsageString()) // nobody who knew it would call it so
+	}
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, torc.ErrUnknownOutcome) {
 			err = errors.New("interrupted") // which explains whatever came of it

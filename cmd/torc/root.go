@@ -82,7 +82,13 @@ func prepare(root *cobra.Command, g *globals, table string) {
 	root.SetUsageTemplate(usageTemplate)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return bindEnvironment(cmd)
+		if err := bindEnvironment(cmd); err != nil {
+			return err
+		}
+		if g.timeout <= 0 {
+			return usage(cmd, "--timeout %v: give a time above 0", g.timeout)
+		}
+		return nil
 	}
 }
 
@@ -152,14 +158,16 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch n := len(names); {
+		case len(args) == n-1:
+			return usage(cmd, "%s is missing", names[n-1])
 		case len(args) < n:
-			return usage(cmd, "%s is missing", strings.Join(names[len(args):], " and "))
+			return usage(cmd, "%s are missing", strings.Join(names[len(args):], " and "))
 		case n == 0 && len(args) > 0:
 			return usage(cmd, "%q is too much: %s takes no arguments", args[0], cmd.Name())
 		case len(args) > n && strings.HasPrefix(args[n], "-"):
 			return usage(cmd, "%q is too much behind %s: flags go before %s", args[n], names[n-1], names[0])
 		case len(args) > n:
-			return usage(cmd, "%q is too much: %s takes %s, quoted where they hold blanks", args[n], cmd.Name(), strings.Join(names, " and "))
+			return usage(cmd, "%q is too much: %s takes %s alone (quote what holds blanks)", args[n], cmd.Name(), strings.Join(names, " and "))
 		}
 		return nil
 	}
@@ -168,6 +176,10 @@ func exactly(names ...string) cobra.PositionalArgs {
 // flagError makes an error of the flags one line that names the nearest flag
 // there is.
 func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return usage(cmd, "--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), howToWrite(invalid))
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usage(cmd, "%w", err)
@@ -182,6 +194,20 @@ func flagError(cmd *cobra.Command, err error) error {
 		flags.AddCommand(&cobra.Command{Use: "--" + f.Name, Run: func(*cobra.Command, []string) {}})
 	})
 	return usage(cmd, "there is no flag --%s%s", name, didYouMean(flags.SuggestionsFor("--"+name)))
+}
+
+// howToWrite says what the flag takes whose value was refused: in words for a
+// person where the flag's type is Go's, and otherwise in those of the type.
+func howToWrite(err *pflag.InvalidValueError) string {
+	switch err.GetFlag().Value.Type() {
+	case "duration":
+		return "write a time, as 500ms or 1h30m"
+	case "bool":
+		return "write true or false"
+	case "int", "uint32":
+		return "write a whole number"
+	}
+	return err.Unwrap().Error()
 }
 
 func didYouMean(names []string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -87,6 +88,15 @@ func (f *serveFlags) validate() error {
 	return errors.Join(errs...)
 }
 
+// network is what to listen on for addr: Go takes 0.0.0.0 for every IPv6 address
+// too.
+func network(addr string) string {
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
 func serve(cmd *cobra.Command, f serveFlags) error {
 	if err := f.validate(); err != nil {
 		return usage(cmd, "%w", err)
@@ -103,7 +113,7 @@ func serve(cmd *cobra.Command, f serveFlags) error {
 		}
 		config = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 	}
-	l, err := net.Listen("tcp", f.listen)
+	l, err := net.Listen(network(f.listen), f.listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s is in use by another program: choose another address with --listen", f.listen)

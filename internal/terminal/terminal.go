@@ -8,9 +8,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Is says whether w is a terminal.
+// Is says whether w is a terminal: a file, or what has the Fd of one.
 func Is(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
