@@ -34,7 +34,9 @@ type List struct {
 	mu struct {
 		sync.Mutex
 		servers map[string]*listed
-		former  map[string]int // stays of the servers that were removed
+		// former is the stays of the servers that were removed, so that one which
+		// is added again is taken for one that was away.
+		former  map[string]int
 		version uint64
 		follow  *following // nil while nobody follows
 	}
@@ -144,6 +146,9 @@ func (l *List) removeLocked(addr string) {
 	s := l.mu.servers[addr]
 	if s.stop != nil {
 		s.stop()
+		// Clients may have used it before the first check was over, and what it
+		// held when it was down is no fresher than what it held in use.
+		s.stays = max(s.stays, 1)
 	}
 	l.mu.former[addr] = s.stays
 	delete(l.mu.servers, addr)
@@ -240,6 +245,9 @@ func (l *List) probeLocked(s *listed) {
 	ctx, cancel := context.WithCancel(l.mu.follow.ctx)
 	s.stop = cancel
 	s.known, s.Down = false, ""
+	if s.stays > 0 && !l.cfg.Keep {
+		s.Down = "it was away, and is to be checked and flushed first"
+	}
 	l.mu.follow.probes.Go(func() {
 		defer cancel()
 		for ctx.Err() == nil {
@@ -270,16 +278,22 @@ const flushAgain = time.Second
 // judge takes in what a check of s has found; false means that s is back but
 // could not be flushed. Only s's own prober calls it.
 func (l *List) judge(ctx context.Context, s *listed, v Verdict) (ok bool) {
+	l.mu.Lock()
+	away := s.known || s.stays > 0
+	l.mu.Unlock()
 	down, ok := "", true
 	if !v.Up {
 		down = v.Reason.Error()
-	} else if (s.known || s.stays > 0) && !l.cfg.Keep {
+	} else if away && !l.cfg.Keep {
 		if err := l.flush(ctx, s.Addr); err != nil {
 			down, ok = fmt.Sprintf("it is back, but could not be flushed: %v", err), false
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		return true // removed, or followed no more: maybe judged by another prober by now
+	}
 	first := !s.known
 	s.known = true
 	if !first && s.Down == down {

@@ -20,8 +20,8 @@ const MaxWeight = 1_000_000
 
 // NewFileList returns the list in the file at path, as [ParseList] reads it.
 // While the list is followed the file is looked at each second, and what has
-// changed there changes the list; a file that can't be read, or has a mistake in
-// it, changes nothing and is logged.
+// changed there, and stands for a second, changes the list. A file that can't be
+// read changes nothing, and one with a mistake in it nothing either, and is logged.
 func NewFileList(cfg ListConfig, path string) (*List, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -97,10 +97,15 @@ func parseWeight(s string) (uint32, error) {
 const fileInterval = time.Second
 
 // followFile brings the list in line with its file until ctx is done.
+//
+// A change counts when the file reads the same for the second time: an editor
+// that writes in place empties the file first, and a list that went by that
+// would leave out servers, and flush them when they are back.
 func (l *List) followFile(ctx context.Context) {
 	tick := time.NewTicker(fileInterval)
 	defer tick.Stop()
-	last, _ := os.ReadFile(l.path)
+	seen, _ := os.ReadFile(l.path)
+	taken := false // seen counts already
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,23 +113,35 @@ func (l *List) followFile(ctx context.Context) {
 		case <-tick.C:
 		}
 		text, err := os.ReadFile(l.path)
-		if err != nil || bytes.Equal(text, last) {
-			continue
+		switch {
+		case err != nil:
+		case !bytes.Equal(text, seen):
+			seen, taken = text, false
+		case !taken:
+			taken = l.take(text)
 		}
-		last = text
-		servers, err := ParseList(text)
-		if err != nil {
-			slog.Warn("torc: the list of servers has a mistake; going on with the one before", "file", l.path, "error", err)
-			continue
-		}
-		l.replace(servers)
 	}
 }
 
-// replace makes servers the list, leaving alone what stays as it was.
-func (l *List) replace(servers []Server) {
+// take makes text, which the file held just now, the list. It returns false if
+// the file, and maybe the list with it, has changed since.
+func (l *List) take(text []byte) bool {
+	servers, err := ParseList(text)
+	if err != nil {
+		slog.Warn("torc: the list of servers has a mistake; going on with the one before", "file", l.path, "error", err)
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now, err := os.ReadFile(l.path); err != nil || !bytes.Equal(now, text) {
+		return false
+	}
+	l.replaceLocked(servers)
+	return true
+}
+
+// replaceLocked makes servers the list, leaving alone what stays as it was.
+func (l *List) replaceLocked(servers []Server) {
 	weights := make(map[string]uint32, len(servers))
 	for _, s := range servers {
 		weights[s.Addr] = s.Weight

@@ -1,12 +1,15 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache/memcachetest"
@@ -186,6 +189,86 @@ func TestFileList(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("%d files beside it, %v", len(entries)-1, err)
 	}
+}
+
+// An editor that empties the file before it writes it must not cost the servers
+// their stay; and a change made before anybody follows the list counts.
+func TestFileListIsNotReadHalfWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "members.txt")
+	synctest.Test(t, func(t *testing.T) {
+		write := func(text string) {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("h:1\n")
+		l, err := NewFileList(ListConfig{}, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("h:1\nh:2\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go l.followFile(ctx)
+		// Each wait is from between two looks to between two others.
+		time.Sleep(2*fileInterval + fileInterval/2)
+		if got := addrs(l); got != "h:1 h:2" {
+			t.Errorf("the list is %q: the change from before it was followed is lost", got)
+		}
+		for _, half := range []string{"", "h:1\n", "h:1\nh:"} {
+			write(half)
+			time.Sleep(fileInterval)
+			write("h:1\nh:2\n")
+			time.Sleep(2 * fileInterval)
+			if got := addrs(l); got != "h:1 h:2" || len(l.mu.former) > 0 {
+				t.Errorf("half-written as %q: the list is %q, and %v was taken off", half, got, l.mu.former)
+			}
+		}
+		write("h:2\n")
+		time.Sleep(2 * fileInterval)
+		if got := addrs(l); got != "h:2" {
+			t.Errorf("the list is %q", got)
+		}
+	})
+}
+
+func addrs(l *List) string {
+	var addrs []string
+	for _, s := range l.membership().Servers {
+		addrs = append(addrs, s.Addr)
+	}
+	return strings.Join(addrs, " ")
+}
+
+// A server that was found down, taken off the list and put on it again holds
+// what it held before, and others had its keys meanwhile.
+func TestListFlushesWhoIsAddedAgain(t *testing.T) {
+	t.Parallel()
+	server := memcachetest.StartServer(t)
+	other := openTestServer(t, server.Addr)
+	if err := other.Put(t.Context(), "k", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	server.Process.Signal(syscall.SIGSTOP) //nolint:errcheck // the wait below fails then
+	table, list := openTestList(t, ListConfig{}, server.Addr)
+	waitView(t, table, stateOf(server.Addr, torc.Down))
+	if err := list.Remove(server.Addr); err != nil {
+		t.Fatal(err)
+	}
+	server.Process.Signal(syscall.SIGCONT) //nolint:errcheck // the wait below fails then
+	if err := list.Add(server.Addr, 1); err != nil {
+		t.Fatal(err)
+	}
+	waitView(t, table, func(v torc.View) bool { return len(v.Members) == 1 && v.Members[0].State == torc.Up })
+	if e, err := table.Get(t.Context(), "k"); !errors.Is(err, torc.ErrNotFound) || errors.Is(err, torc.ErrUnavailable) {
+		t.Errorf("Get = %q, %v, want a miss", e.Value, err)
+	}
+}
+
+// openTestServer returns a table over the one server at addr.
+func openTestServer(t *testing.T, addr string) *Table {
+	table, _ := openTestList(t, ListConfig{Keep: true}, addr)
+	return table
 }
 
 func TestParseList(t *testing.T) {
