@@ -4,7 +4,6 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
-PACKAGES ?= ./...
 
 .PHONY: help
 help: ## what can be made
@@ -18,23 +17,28 @@ build: ## build/dev/torc, and the other names that it acts by
 demo: build ## see a table work: three servers, one killed and brought back
 	@build/dev/torc demo
 
+# The faults in test/ are timed, so nothing else runs beside them.
+TIMED = ./test/...
+UNTIMED = $$($(GO) list ./... | grep -v /test/)
+
 .PHONY: test
 test: packages ## all tests, with what they need installed (or, without the right to, named and skipped)
-	$(GO) vet $(PACKAGES)
-	$(GO) test $(TESTFLAGS) $(PACKAGES)
+	$(GO) vet ./...
+	$(GO) test $(TESTFLAGS) $(UNTIMED)
+	$(GO) test $(TESTFLAGS) $(TIMED)
 
 .PHONY: race
-race: packages ## all tests under the race detector
-	$(GO) test -race $(TESTFLAGS) $(PACKAGES)
+race: packages ## all tests but the timed ones, under the race detector
+	$(GO) test -race $(TESTFLAGS) $(UNTIMED)
 
 .PHONY: soak
 soak: packages ## what takes longer: each fault twenty times, long churn, fuzzing
-	TORC_SOAK=1 $(GO) test -count=1 -timeout 60m $(TESTFLAGS) $(PACKAGES)
+	TORC_SOAK=1 $(GO) test -count=1 -timeout 60m -p 1 $(TESTFLAGS) ./...
 	scripts/fuzz.sh 60s
 
 .PHONY: bench
 bench: packages ## the benchmarks, ours beside named peers
-	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
 
 .PHONY: figures
 figures: ## the tables and plots in docs/figures, from our own code
