@@ -64,7 +64,7 @@ func (c *Client) metadump(ctx context.Context, yield func(KeyInfo, error) bool) 
 		return true, c.dumpError(ctx, err, true)
 	}
 	for {
-		if !p.reader.buffered() {
+		if !p.reader.ready() {
 			patience()
 		}
 		line, err := p.reader.dumpLine()

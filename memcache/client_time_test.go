@@ -242,6 +242,58 @@ func TestQueuedRequestsAreNotSent(t *testing.T) {
 	})
 }
 
+// A request that is tried again because it was not sent has one time-out for
+// both attempts.
+func TestTimeoutOverTwoAttempts(t *testing.T) {
+	const timeout, cut = 400 * time.Millisecond, 300 * time.Millisecond
+	stuck := func(n int, s *session) {
+		if n > 0 {
+			mute(n, s)
+			return
+		}
+		_, _, _ = s.request() // and reads no further
+		time.Sleep(cut)
+	}
+	inBubble(t, memcache.Config{Conns: 1, ReadTimeout: timeout, BackoffMax: cut}, stuck, func(t *testing.T, c *memcache.Client) {
+		var wg sync.WaitGroup
+		for _, key := range []string{"read", strings.Repeat("w", 200), "queued"} {
+			wg.Go(func() {
+				start := time.Now()
+				_, err := c.Get(t.Context(), key)
+				if took := time.Since(start); took > timeout || err == nil {
+					t.Errorf("%.10s: %v after %v of %v", key, err, took, timeout)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+	})
+}
+
+// A dump waits for its consumer as long as that takes.
+func TestDumpHasASlowConsumer(t *testing.T) {
+	dump := func(_ int, s *session) {
+		if _, _, err := s.request(); err != nil {
+			return
+		}
+		s.say("key=a exp=-1 la=1 cas=1 fetch=no cls=1 size=60\nkey=b exp=-1 la=1 ")
+		s.say("cas=2 fetch=no cls=1 size=60\nEND\r\n")
+	}
+	inBubble(t, memcache.Config{StallTimeout: time.Second}, dump, func(t *testing.T, c *memcache.Client) {
+		n := 0
+		for _, err := range c.Metadump(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			time.Sleep(time.Minute)
+		}
+		if n != 2 {
+			t.Errorf("%d keys, want 2", n)
+		}
+	})
+}
+
 // A connection that has all it may waits with more, and no request is lost.
 func TestMaxPending(t *testing.T) {
 	release := make(chan struct{})

@@ -120,6 +120,9 @@ func newPipe(c *Client, nc net.Conn, limits pipeLimits) (*pipe, error) {
 	if a.code == codeError {
 		return nil, fmt.Errorf("it answers %q to the meta command mn: memcached before 1.6, or too busy", a.text)
 	}
+	if p.reader.buffered() {
+		return nil, errUnasked // or it would be taken for the first call's answer
+	}
 	p.born = time.Now()
 	p.mu.mark = opaque(rand.Uint32())
 	p.sweeper = time.AfterFunc(time.Hour, p.sweep)

@@ -11,4 +11,4 @@ func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) write([]byte) (int, error) { return 0, nil }
 
-func (*socket) readAfter([]byte, func()) (int, error) { return 0, nil }
+func (*socket) readAfter([]byte, func() error) (int, error) { return 0, nil }

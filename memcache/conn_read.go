@@ -15,6 +15,9 @@ func (p *pipe) run() {
 	defer p.client.wg.Done()
 	for {
 		<-p.turn
+		if p.isDead() {
+			break // what has come already may be out of step
+		}
 		if err := p.readAnswers(); err != nil {
 			p.fail(readError(err))
 			break
@@ -35,11 +38,19 @@ func (p *pipe) run() {
 		p.client.wg.Done()
 	}
 	p.client.lost(p, reason, spent)
+	now := time.Since(p.born)
 	for _, cl := range left {
 		cl.err = reason
 		cl.sent = cl.at < handed
+		cl.spend(now - cl.since) // who tries again has no more than what is left
 		cl.end(answered)
 	}
+}
+
+func (p *pipe) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.dead != nil
 }
 
 // readAnswers reads answers for as long as calls are under way, and then lays
@@ -112,10 +123,12 @@ func (p *pipe) readFor(cl *call) {
 			err = p.reader.fill()
 		}
 	}
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = p.flushFirst()
+	}
+	if err != nil {
 		p.fail(readError(err))
 	}
-	p.flushFirst()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopReadingLocked()
@@ -145,11 +158,12 @@ func (p *pipe) readByRunLocked() {
 // flushFirst writes what the caller that reads has put off, to look first
 // whether the server has closed the connection: while nothing was under way
 // nobody would have seen it.
-func (p *pipe) flushFirst() {
-	if p.unflushed {
-		p.unflushed = false
-		p.flush()
+func (p *pipe) flushFirst() error {
+	if !p.unflushed {
+		return nil
 	}
+	p.unflushed = false
+	return p.flush()
 }
 
 // readError puts the end of a stream in words.

@@ -23,7 +23,7 @@ type socket struct {
 
 	read1 func(fd uintptr) bool
 	in    []byte
-	then  func()
+	then  func() error
 	read  int
 	rerr  error
 }
@@ -56,7 +56,10 @@ func newSocket(nc net.Conn) *socket {
 		}
 		if then := s.then; then != nil {
 			s.then = nil
-			then()
+			if err := then(); err != nil {
+				s.rerr = err
+				return true
+			}
 		}
 		return false
 	}
@@ -87,8 +90,9 @@ func (s *socket) write(b []byte) (int, error) {
 
 // readAfter looks whether something has come that nobody asked for, the end of
 // the stream included, and then returns an error. If not it calls ask, and is a
-// Read into b.
-func (s *socket) readAfter(b []byte, ask func()) (int, error) {
+// Read into b, unless ask fails. To close the connection in ask would wait for
+// ever: Close waits for the reading to end.
+func (s *socket) readAfter(b []byte, ask func() error) (int, error) {
 	s.in, s.then = b, ask
 	err := s.raw.Read(s.read1)
 	early := s.then != nil

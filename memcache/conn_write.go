@@ -59,8 +59,8 @@ func (p *pipe) send(ctx context.Context, cl *call, q *query) (room <-chan struct
 		}
 		if reads && !p.fresh() {
 			p.unflushed = true
-		} else {
-			p.flush()
+		} else if err := p.flush(); err != nil {
+			p.fail(err)
 		}
 	}
 	return nil, nil
@@ -103,16 +103,17 @@ const (
 )
 
 // flush has the write role. It writes what callers have appended until there is
-// no more, as long as that takes no waiting; else it hands the role on.
-func (p *pipe) flush() {
+// no more, as long as that takes no waiting; else it hands the role on. After an
+// error, which the caller has to make the pipe fail with, it keeps it.
+func (p *pipe) flush() error {
 	for range maxRounds {
 		out := p.take(p.sock != nil)
 		if out == nil {
-			return
+			return nil
 		}
 		if p.sock == nil {
 			p.handOn(out)
-			return
+			return nil
 		}
 		n, err := p.sock.write(out)
 		if n == len(out) {
@@ -123,13 +124,13 @@ func (p *pipe) flush() {
 		p.mu.handed -= int64(len(out) - n)
 		p.mu.Unlock()
 		if err != nil {
-			p.fail(fmt.Errorf("write: %w", err))
-			return
+			return fmt.Errorf("write: %w", err)
 		}
 		p.handOn(out[n:])
-		return
+		return nil
 	}
 	p.handOn(nil)
+	return nil
 }
 
 // take takes what has been appended, or else lays down the write role. Handed
@@ -149,6 +150,19 @@ func (p *pipe) take(handed bool) []byte {
 	}
 	p.freeLocked()
 	return out
+}
+
+// claim says whether n more bytes may be written, and notes that the kernel is
+// about to get them. Not once the pipe is dead: its calls may have been told by
+// then that they were not sent, and be on their way by another.
+func (p *pipe) claim(n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.dead != nil {
+		return false
+	}
+	p.mu.handed += int64(n)
+	return true
 }
 
 // give gives back a buffer that was taken and written.
@@ -174,9 +188,9 @@ func (p *pipe) handOn(out []byte) {
 		for {
 			for len(out) > 0 {
 				chunk := out[:min(len(out), maxChunk)]
-				p.mu.Lock()
-				p.mu.handed += int64(len(chunk))
-				p.mu.Unlock()
+				if !p.claim(len(chunk)) {
+					return
+				}
 				if _, err := p.nc.Write(chunk); err != nil {
 					p.fail(err)
 					return
