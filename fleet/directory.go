@@ -15,7 +15,9 @@ type Directory interface {
 	// Follow calls report with the membership as soon as it is known, and then
 	// with each later one, always from one goroutine and never with an older
 	// one after a newer. It returns when ctx is done, or with an error that
-	// waiting will not mend (a config that contradicts the URL, say).
+	// waiting will not mend (a config that contradicts the URL, say): the table
+	// goes on with the last membership then, for as long as it is open, so a
+	// directory that has reported one had better hold it and try again.
 	// Losing touch with the directory is no such error: it is reported as a
 	// Membership with LostContact set.
 	Follow(ctx context.Context, report func(Membership)) error

@@ -2,6 +2,7 @@ package watchdog
 
 import (
 	"errors"
+	"time"
 
 	"github.com/torc-dht/torc/fleet/zookeeper"
 )
@@ -21,7 +22,8 @@ type core struct {
 	// under the one before is gone.
 	session   int64
 	connected bool
-	reported  int64 // the session that was reported last
+	since     time.Time // since when connected is as it is
+	reported  int64     // the session that was reported last
 
 	// What stands in ZooKeeper, as far as is known: own and other are only what
 	// was seen last unless looked is true.
@@ -122,10 +124,10 @@ func (c *core) contact(at zookeeper.Contact) {
 		}
 		c.lost = false
 	}
-	if at.Connected != c.connected {
+	if at.Connected != c.connected || !at.Since.Equal(c.since) { // or broken and made again unseen
 		c.looked, c.flushed = false, false
 	}
-	c.connected = at.Connected
+	c.connected, c.since = at.Connected, at.Since
 }
 
 // outOfTouch takes in that there has been no contact for a while.

@@ -60,6 +60,9 @@ func TestCore(t *testing.T) {
 		{"the connection breaks and comes back", false, announced, []step{
 			{"disconnect", ""}, {"session 1", "look"}, {"ok own=x1", ""},
 		}, "session up flushed announced"},
+		{"the connection breaks and comes back unseen, and nothing is watched over the new one", false, announced, []step{
+			{"reconnected 1", "look"}, {"ok own=x1", ""},
+		}, "session up flushed announced"},
 		{"somebody deletes the announcement while the connection is broken", false, announced, []step{
 			{"disconnect", ""}, {"session 1", "look"}, {"ok", "flush"},
 		}, "session up flushed announced vanished"},
@@ -163,6 +166,8 @@ func happen(t *testing.T, c *core, doing action, what string) {
 		}
 		c.contact(at)
 		c.contact(at)
+	case "reconnected":
+		c.contact(zookeeper.Contact{Session: c.session, Connected: true, Since: c.since.Add(1)})
 	case "disconnect":
 		c.contact(zookeeper.Contact{Session: c.session})
 	case "expire":

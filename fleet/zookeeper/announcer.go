@@ -59,8 +59,10 @@ type Contact struct {
 	Session int64
 	// Granted is the session time-out that ZooKeeper granted.
 	Granted time.Duration
-	// Connected says whether there is a connection now.
+	// Connected says whether there is a connection now, and Since since when it
+	// has been so. What was looked at over another connection is watched no more.
 	Connected bool
+	Since     time.Time
 	// Trouble says, while there is none, what is wrong with which server.
 	Trouble string
 }
@@ -69,7 +71,7 @@ type Contact struct {
 // when that changes.
 func (a *Announcer) Contact() (Contact, <-chan struct{}) {
 	at, changed := a.client.contact()
-	c := Contact{Session: at.session.id, Granted: at.session.timeout, Connected: at.connected()}
+	c := Contact{Session: at.session.id, Granted: at.session.timeout, Connected: at.connected(), Since: at.since}
 	if !c.Connected {
 		c.Trouble = a.client.ensemble.trouble()
 	}
@@ -94,7 +96,7 @@ type Standing struct {
 	Own string
 	// Other is the znode that announces it and is another session's: that of a
 	// watchdog that was killed a moment ago, or of a second one. Empty if there
-	// is none; the newest if there are several.
+	// is none, and if clients pass over the newest because of what is in it.
 	Other string
 	// Disturbed delivers when Own is deleted or changed; nil if there is no Own.
 	Disturbed Disturbance
@@ -118,7 +120,10 @@ func (a *Announcer) Look(ctx context.Context) (Standing, error) {
 	var s Standing
 	for _, c := range children { // from the oldest to the newest
 		if !c.own {
-			s.Other = c.name
+			s.Other = ""
+			if c.readable {
+				s.Other = c.name
+			}
 			continue
 		}
 		type answer struct {
@@ -221,7 +226,8 @@ func (a *Announcer) connected() (contact, error) {
 
 type announcement struct {
 	childName
-	own bool
+	own      bool
+	readable bool // clients count it
 }
 
 // announcements returns the server's announcements from the oldest to the
@@ -242,14 +248,17 @@ func (a *Announcer) announcements(ctx context.Context, at contact) ([]announceme
 	}
 	var found []announcement
 	for _, c := range ofAddr(names, a.addr) {
-		_, stat, err := get(ctx, at, a.directory.layout.member(c.name))
-		if errors.Is(err, zk.ErrNoNode) {
-			continue
-		}
-		if err != nil {
+		data, stat, err := get(ctx, at, a.directory.layout.member(c.name))
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
+		case errors.Is(err, zk.ErrNoAuth): // we make none that we can't read
+			found = append(found, announcement{childName: c})
+		case err != nil:
 			return nil, a.directory.failed("reading "+c.name, err)
+		default:
+			_, unreadable := parseWeight(data)
+			found = append(found, announcement{c, stat.EphemeralOwner == at.session.id, unreadable == nil})
 		}
-		found = append(found, announcement{c, stat.EphemeralOwner == at.session.id})
 	}
 	return found, nil
 }

@@ -3,9 +3,12 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/cluster"
@@ -59,6 +62,31 @@ func TestTakeOver(t *testing.T) {
 	}
 	if s, err := third.Look(t.Context()); err != nil || s.Own != "" || s.Other != name {
 		t.Errorf("%+v, %v; want nothing of our own", s, err)
+	}
+}
+
+// An announcement that clients pass over keeps no server in the fleet: there is
+// nothing to take over.
+func TestNothingToTakeOverFromGarbage(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	a := announcer(t, o, "10.0.0.1:11211", 0)
+	if _, err := a.Look(t.Context()); err != nil { // makes the place
+		t.Fatal(err)
+	}
+	conn := rawConn(t, o)
+	for i, data := range []string{`{"weight":1}`, "garbage"} {
+		name := fmt.Sprintf("10.0.0.1:11211-000000000%d", i)
+		if _, err := conn.Create(o.Path+"/members/"+name, []byte(data), 0, zk.WorldACL(zk.PermAll)); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"garbage": ""}
+		if data != "garbage" {
+			want[data] = name
+		}
+		if s, err := a.Look(t.Context()); err != nil || s.Other != want[data] {
+			t.Errorf("with the newest %s: %+v, %v; want %q to take over", data, s, err, want[data])
+		}
 	}
 }
 

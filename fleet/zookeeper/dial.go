@@ -138,6 +138,12 @@ func (e *ensemble) dial(ctx context.Context, host string, resume session) (*wire
 		e.failed(host, err)
 		return nil, err
 	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// The kernel goes on sending what a cut link held up, for minutes after
+		// the connection was closed: an announcement, say, that came to stand
+		// when everybody has given it up.
+		_ = tcp.SetLinger(0)
+	}
 	return &wire{Conn: conn, host: host, ensemble: e, session: resume, handshakeBy: time.Now().Add(handshakeTimeout)}, nil
 }
 

@@ -170,7 +170,10 @@ func (d *Directory) with(ctx context.Context, f func(ctx context.Context, at con
 
 // Follow implements [fleet.Directory]. It writes the fleet's config, with what
 // Options ask for and the defaults otherwise, if there is none; and fails if
-// there is one that contradicts them.
+// there is one that contradicts them, or the directory can't be read for another
+// reason that waiting will not mend. Once it has reported members it fails no
+// more: it holds them then, marked as LostContact, and tries again each second,
+// because the callers that it serves would otherwise go by them for ever.
 func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) error {
 	c := d.acquire()
 	defer d.release()
@@ -202,15 +205,17 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 			switch {
 			case err == nil && got != nil:
 				read = at.conn
-				continue
+				f.regain(time.Now())
 			case err == nil || errors.Is(err, errLost) || ctx.Err() != nil:
 				continue
-			case errors.As(err, &never):
+			case errors.As(err, &never) && !f.known:
 				return err
+			default:
+				d.opts.Logger.Warn("the directory can't be read; trying again", "error", err)
+				r.forget()
+				f.lose(time.Now())
+				retry = time.Now().Add(time.Second)
 			}
-			d.opts.Logger.Warn("the directory can't be read; trying again", "error", err)
-			f.lose(time.Now())
-			retry = time.Now().Add(time.Second)
 		}
 		m, news, again := f.current(time.Now())
 		if news {

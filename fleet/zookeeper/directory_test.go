@@ -244,6 +244,91 @@ func TestDirectoryDeletedUnderItsFollowers(t *testing.T) {
 	}
 }
 
+// The members' own znode is made anew with versions from 0.
+func TestMembersDeletedUnderTheirFollowers(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	f := startFollow(t, o)
+	f.expect("[]")
+	a := announcer(t, o, "10.0.0.1:11211", 0)
+	for range 5 {
+		a.announce(t)
+		a.withdraw(t)
+	}
+	a.announce(t)
+	f.expect("[10.0.0.1:11211]")
+	deleteAll(t, rawConn(t, o), o.Path+"/members")
+	f.expect("[]") // once it is clear that nobody announces himself again
+	a.announce(t)
+	announcer(t, o, "10.0.0.2:11211", 0).announce(t)
+	f.expect("[10.0.0.1:11211 10.0.0.2:11211]")
+}
+
+// What goes wrong with the directory under a client that follows it does not end
+// the following: the members are held, and all is well when it is mended.
+func TestDirectorySpoiltUnderItsFollowers(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]string{
+		"no config":          "hello",
+		"another placement":  `{"generation":7,"hash":"jump","vnodes":40,"copies":1}`,
+		"of another program": `{"a":1}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := sharedZooKeeper(t)
+			o.Config = fleet.Config{Hash: "ketama"}
+			f := startFollow(t, o)
+			f.expect("[]")
+			announcer(t, o, "10.0.0.1:11211", 0).announce(t)
+			f.expect("[10.0.0.1:11211]")
+			conn := rawConn(t, o)
+			good, _, err := conn.Get(o.Path + "/config")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Set(o.Path+"/config", []byte(config), -1); err != nil {
+				t.Fatal(err)
+			}
+			f.expect("[lost 10.0.0.1:11211]")
+			announcer(t, o, "10.0.0.2:11211", 0).announce(t)
+			if _, err := conn.Set(o.Path+"/config", good, -1); err != nil {
+				t.Fatal(err)
+			}
+			f.expect("[10.0.0.1:11211 10.0.0.2:11211]")
+		})
+	}
+}
+
+// A member that clients may not read is passed over, and an access rule that
+// comes over the directory is waited out.
+func TestAccessRules(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	f := startFollow(t, o)
+	f.expect("[]")
+	conn := rawConn(t, o)
+	closed := zk.DigestACL(zk.PermAll, "somebody", "else")
+	if _, err := conn.Create(o.Path+"/members/10.0.0.9:11211-0000000007", nil, 0, closed); err != nil {
+		t.Fatal(err)
+	}
+	announcer(t, o, "10.0.0.1:11211", 0).announce(t)
+	f.expect("[10.0.0.1:11211]")
+
+	readable := append(zk.DigestACL(zk.PermAdmin, "somebody", "else"), zk.WorldACL(zk.PermAdmin)...)
+	if _, err := conn.SetACL(o.Path+"/config", readable, -1); err != nil {
+		t.Fatal(err)
+	}
+	err := mustNew(t, o).Follow(t.Context(), func(fleet.Membership) {})
+	if err == nil || !strings.Contains(err.Error(), "access rules") || !strings.Contains(err.Error(), o.Path) {
+		t.Errorf("following what may not be read: %v", err)
+	}
+	if _, err := conn.SetACL(o.Path+"/config", zk.WorldACL(zk.PermAll), -1); err != nil {
+		t.Fatal(err)
+	}
+	announcer(t, o, "10.0.0.2:11211", 0).announce(t)
+	f.expect("[10.0.0.1:11211 10.0.0.2:11211]")
+}
+
 // TestMembersOfThePast is what a ZooKeeper set back to an older state looks like:
 // the same generation, with a lower version.
 func TestMembersOfThePast(t *testing.T) {

@@ -58,8 +58,8 @@ func (r *reader) stale() bool {
 	return r.config.events == nil || r.members.events == nil
 }
 
-// forget makes the next read one of everything.
-func (r *reader) forget() { r.conn, r.session = nil, 0 }
+// forget makes what was read stale, and the next read one of everything.
+func (r *reader) forget() { r.session, r.config, r.members = 0, watch{}, watch{} }
 
 // read reads what has changed, and watches it. It returns nil if there was a
 // change while it read, and then the reader is stale.
@@ -208,10 +208,12 @@ func (r *reader) readWeights(ctx context.Context, at contact, alive []childName)
 		}
 		group.Go(func() error {
 			data, _, err := get(ctx, at, r.directory.layout.member(c.name))
-			if err != nil {
+			if err == nil {
+				weights[i], err = parseWeight(data)
+			} else if !errors.Is(err, zk.ErrNoAuth) {
 				return err
 			}
-			if weights[i], err = parseWeight(data); err != nil {
+			if err != nil {
 				r.directory.opts.Logger.Warn("a member is passed over: its data can't be read", "znode", c.name, "data", string(data[:min(len(data), 100)]), "error", err)
 			}
 			return nil
