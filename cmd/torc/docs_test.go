@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/torc-dht/torc"
 )
 
 func readFile(t *testing.T, name string) string {
@@ -107,4 +110,22 @@ func understands(root *cobra.Command, args []string) error {
 		return err
 	}
 	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// Every parameter that a fleet's URL may have is explained.
+func TestURLParametersAreExplained(t *testing.T) {
+	t.Parallel()
+	text := readFile(t, "../../docs/fleet.md")
+	for _, url := range []string{"memcached://h:1?nosuch=1", "memcached+file:f?nosuch=1", "zk://h:1/t?nosuch=1"} {
+		_, err := torc.Open(t.Context(), url)
+		_, known, ok := strings.Cut(fmt.Sprint(err), "it knows ")
+		if !ok {
+			t.Errorf("%s: the error lists no parameters: %v", url, err)
+		}
+		for name := range strings.SplitSeq(known, ", ") {
+			if !strings.Contains(text, "`"+name+"`") {
+				t.Errorf("docs/fleet.md does not explain the parameter %s", name)
+			}
+		}
+	}
 }

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc/fleet/zookeeper"
+	"github.com/torc-dht/torc/memcache"
 )
 
 func newDrain(g *globals) *cobra.Command {
@@ -28,20 +32,53 @@ announces itself.`,
 }
 
 func newUndrain(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var noFlush bool
+	cmd := &cobra.Command{
 		Use:   "undrain HOST:PORT",
 		Short: "Give a drained server keys again",
 		Long: `undrain takes back what drain said of the server at HOST:PORT. It is no failure
-if nobody has said it.`,
+if nobody has said it.
+
+A server that was drained holds what it held before, and others took its keys
+meanwhile, so it is emptied first. One that can't be emptied stays drained.`,
 		Example:           `  torc fleet undrain 10.0.0.7:11211`,
 		Args:              exactly("HOST:PORT"),
 		ValidArgsFunction: completeMember(g),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			_, shared, err := g.zooKeeper(cmd)
+			if err != nil {
+				return err
+			}
 			return g.withDirectory(cmd, func(ctx context.Context, d *zookeeper.Directory) error {
+				if !noFlush {
+					if err := flushDrained(ctx, d, args[0], shared.TLS); err != nil {
+						return fmt.Errorf("%s stays drained, since it can't be flushed: %w: --no-flush gives it keys all the same", args[0], err)
+					}
+				}
 				return d.Undrain(ctx, args[0])
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&noFlush, "no-flush", false, "give it keys with what it holds, stale or not")
+	return cmd
+}
+
+// flushDrained empties the server at addr if it is drained and announced. One
+// that isn't announced its watchdog flushes before it announces it.
+func flushDrained(ctx context.Context, d *zookeeper.Directory, addr string, secure *tls.Config) error {
+	_, children, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	is := func(kind zookeeper.Kind) bool {
+		return slices.ContainsFunc(children, func(c zookeeper.Child) bool { return c.Kind == kind && c.Addr == addr })
+	}
+	if !is(zookeeper.Drain) || !is(zookeeper.Announcement) {
+		return nil
+	}
+	client := memcache.NewClient(addr, memcache.Config{Conns: 1, TLS: secure})
+	defer client.Close()
+	return client.FlushAll(ctx)
 }
 
 // withDirectory calls do with the table's directory in ZooKeeper, under a

@@ -43,7 +43,7 @@ It does not say whether the key is there.`,
 }
 
 func placementText(p torc.Placement, style terminal.Style) string {
-	table := terminal.Table{Paint: paintState(style, 2)}
+	table := terminal.Table{Paint: paintState(style, 0, 2)}
 	for i, m := range p.Owners {
 		table.Add(strconv.Itoa(i+1), m.Addr, m.State.String())
 	}

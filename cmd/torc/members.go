@@ -21,7 +21,7 @@ func newMembers(g *globals) *cobra.Command {
 		Use:   "members",
 		Short: "List the members of the table",
 		Long: `members prints who the members are now: address, weight (a member's share of
-the keys against the others'), state, since when and, if a member is not up, why.`,
+the keys against the others'), state and, if a member is not up, why.`,
 		Example: `  torc members
   torc members --json`,
 		Args: exactly(),
@@ -60,10 +60,10 @@ func viewText(v torc.View, style terminal.Style) string {
 	if len(v.Members) == 0 {
 		b.WriteString("no members\n")
 	} else {
-		table := terminal.Table{Paint: paintState(style, 2)}
-		table.Add("ADDRESS", "WEIGHT", "STATE", "SINCE", "REASON")
+		table := terminal.Table{Paint: paintState(style, 1, 2)}
+		table.Add("ADDRESS", "WEIGHT", "STATE", "REASON")
 		for _, m := range v.Members {
-			table.Add(m.Addr, strconv.FormatUint(uint64(m.Weight), 10), m.State.String(), clock(m.Since), m.Reason)
+			table.Add(m.Addr, strconv.FormatUint(uint64(m.Weight), 10), m.State.String(), m.Reason)
 		}
 		b.WriteString(table.String())
 	}
@@ -81,12 +81,12 @@ func clock(t time.Time) string {
 	return t.Local().Format("15:04:05.000")
 }
 
-// paintState paints a table's header, and its cells in the column that holds a
-// member's state.
-func paintState(style terminal.Style, column int) func(row, column int, cell string) string {
-	return func(_, c int, cell string) string {
+// paintState paints the cells of a table's column that holds a member's state,
+// and its first headers rows.
+func paintState(style terminal.Style, headers, column int) func(row, column int, cell string) string {
+	return func(r, c int, cell string) string {
 		switch {
-		case cell == strings.ToUpper(cell) && strings.ContainsAny(cell, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
+		case r < headers:
 			return style.Bold(cell)
 		case c != column:
 			return cell
