@@ -30,9 +30,10 @@
 // again, there or where the view by then says, until it is carried out or its
 // time is up. A write that was answered lies on the server that held the key
 // when the answer came. A write without an answer may be carried out later, but
-// not after its server has come back into the view: the connections it went out
-// on are closed when a server leaves, and the server is flushed before it is
-// used again.
+// hardly after its server has come back into the view: the connections it went
+// out on are closed when a server leaves, and the server is flushed before it is
+// used again. (Hardly, because what a frozen server or a cut link held up may
+// come to the server in the same instant as the flush.)
 //
 // What a server held while it was away is never read, because of that flush.
 // But a server that stayed may hold an old value too: of a key that a server

@@ -281,7 +281,9 @@ func (d *Directory) Drain(ctx context.Context, addr string) error {
 	})
 }
 
-// Undrain takes back what Drain said.
+// Undrain takes back what Drain said. The server holds what it held when it was
+// drained, and others took its keys meanwhile: flush it before, or stale values
+// are read.
 func (d *Directory) Undrain(ctx context.Context, addr string) error {
 	if err := torc.CheckAddr(addr); err != nil {
 		return fmt.Errorf("%w: %w", torc.ErrInvalid, err)
