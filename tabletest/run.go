@@ -23,8 +23,9 @@ func KeyLimits(plain, other int) Option {
 }
 
 // ValueLimits says that the kind takes values of fits bytes, at least 64 KiB, and
-// refuses those of refused bytes. Without this option these are 1 MiB less 1 KiB, and 1 MiB plus
-// 1: the limit of a memcached, which counts more than the value, lies between.
+// refuses those of refused bytes. Without this option these are 1 MiB less 1 KiB
+// and 1 MiB plus 1: the limit of a memcached, which counts more than the value,
+// lies between.
 func ValueLimits(fits, refused int) Option {
 	return func(s *suite) { s.fits, s.refused = fits, refused }
 }
