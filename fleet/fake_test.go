@@ -93,7 +93,11 @@ func listen(t *testing.T) net.Listener {
 // afterGreeting is serve for a server that answers a client's greeting first.
 func afterGreeting(serve func(c net.Conn, line string) bool) func(net.Conn, string) bool {
 	return func(c net.Conn, line string) bool {
-		if line == "mn" {
+		switch line {
+		case "version":
+			_, err := io.WriteString(c, "VERSION 1.6.18\r\n")
+			return err == nil
+		case "mn":
 			_, err := io.WriteString(c, "MN\r\n")
 			return err == nil
 		}

@@ -124,7 +124,7 @@ func (cfg *Config) pipeLimits() pipeLimits {
 	return l
 }
 
-// Client speaks to one memcached server, version 1.6 or newer. It is safe for
+// Client speaks to one memcached server, version 1.6.13 or newer. It is safe for
 // concurrent use: the requests of many goroutines share a few connections and
 // go out together.
 //

@@ -70,6 +70,9 @@ func (s *session) say(line string) { _, _ = io.WriteString(s, line) }
 // drain reads until the client closes the connection.
 func (s *session) drain() { _, _ = io.Copy(io.Discard, s.r) }
 
+// greeting is what a client sends first, and how that is answered.
+var greeting = map[string]string{"version\r\n": "VERSION 1.6.18\r\n", "mn\r\n": "MN\r\n"}
+
 // request reads one request and returns its words and its opaque. It answers
 // greetings by itself.
 func (s *session) request() (words []string, opaque string, err error) {
@@ -78,8 +81,8 @@ func (s *session) request() (words []string, opaque string, err error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if line == "mn\r\n" {
-			s.say("MN\r\n")
+		if answer := greeting[line]; answer != "" {
+			s.say(answer)
 			continue
 		}
 		words = strings.Fields(line)
@@ -205,7 +208,10 @@ func TestServerIsNoMemcached(t *testing.T) {
 	t.Parallel()
 	for greeting, want := range map[string]string{
 		"HTTP/1.1 400 Bad Request\r\n":        "not the protocol",
-		"ERROR\r\n":                           "memcached before 1.6",
+		"VERSION 1.4.39\r\nERROR\r\n":         "a memcached 1.4.39, and 1.6.13 is the oldest",
+		"VERSION 1.6.12\r\nMN\r\n":            "a memcached 1.6.12, and 1.6.13 is the oldest",
+		"VERSION 3.0-other\r\nERROR\r\n":      `"ERROR" to the meta command mn`,
+		"ERROR\r\nERROR\r\n":                  "no memcached 1.6.13 or newer",
 		"ERROR Too many open connections\r\n": "Too many open connections",
 		strings.Repeat("x", 1<<20):            "a line without an end",
 		"VA 5 Oabcd\r\nhello\r\n":             "another request",
@@ -213,6 +219,7 @@ func TestServerIsNoMemcached(t *testing.T) {
 		"":                                    "closed the connection",
 	} {
 		addr := fakeServer(t, func(n int, s *session) {
+			_, _ = s.r.ReadString('\n')
 			_, _ = s.r.ReadString('\n')
 			s.say(greeting)
 		})
@@ -222,6 +229,17 @@ func TestServerIsNoMemcached(t *testing.T) {
 			t.Errorf("greeted with %.40q: %v, want %q", greeting, err, want)
 		}
 	}
+}
+
+// A server that has no version to tell, as a Handler need not, is taken as it is.
+func TestServerWithoutVersion(t *testing.T) {
+	t.Parallel()
+	addr := fakeServer(t, func(n int, s *session) {
+		_, _ = s.r.ReadString('\n')
+		s.say("SERVER_ERROR no version here\r\n")
+		s.serveHits()
+	})
+	wantHit(t, openClient(t, addr, memcache.Config{}), "k")
 }
 
 func TestServerAcceptsAndIsSilent(t *testing.T) {

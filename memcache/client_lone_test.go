@@ -73,10 +73,12 @@ func TestNothingCountsAfterRubbish(t *testing.T) {
 func TestServerTalksBehindItsGreeting(t *testing.T) {
 	t.Parallel()
 	addr := fakeServer(t, func(n int, s *session) {
-		if _, err := s.r.ReadString('\n'); err != nil {
-			return
+		for range greeting {
+			if _, err := s.r.ReadString('\n'); err != nil {
+				return
+			}
 		}
-		s.say("MN\r\nEN\r\n")
+		s.say("VERSION 1.6.18\r\nMN\r\nEN\r\n")
 		s.serveHits()
 	})
 	c := openClient(t, addr, memcache.Config{Conns: 1})

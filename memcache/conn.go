@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -101,27 +100,12 @@ const (
 )
 
 // newPipe greets the server on nc, which has a deadline for that, and returns a
-// pipe that takes calls. The greeting makes sure that a server is there that
-// serves: a frozen one still accepts connections, by its kernel.
+// pipe that takes calls.
 func newPipe(c *Client, nc net.Conn, limits pipeLimits) (*pipe, error) {
 	p := &pipe{client: c, nc: nc, limits: limits, sock: newSocket(nc), turn: make(chan struct{}, 1)}
 	p.reader = newAnswerReader(countedReader{p}, limits.value)
-	if _, err := nc.Write(appendQuery(nil, &query{op: opNoop}, 0)); err != nil {
+	if err := p.greet(); err != nil {
 		return nil, err
-	}
-	line, err := p.reader.line()
-	if err != nil {
-		return nil, readError(err)
-	}
-	a, err := p.reader.answer(line, opNoop, 0, false)
-	if err != nil {
-		return nil, err
-	}
-	if a.code == codeError {
-		return nil, fmt.Errorf("it answers %q to the meta command mn: memcached before 1.6, or too busy", a.text)
-	}
-	if p.reader.buffered() {
-		return nil, errUnasked // or it would be taken for the first call's answer
 	}
 	p.born = time.Now()
 	p.mu.mark = opaque(rand.Uint32())
