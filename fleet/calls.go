@@ -110,6 +110,12 @@ func (s *server) checkSize(ctx context.Context, item *memcache.Item) error {
 	most := s.itemMax.Load()
 	if most == 0 {
 		settings, err := s.client.Stats(ctx, "settings")
+		var ce *memcache.ConnError
+		if errors.As(err, &ce) {
+			unsent := *ce
+			unsent.Sent = false // of the item itself nothing was
+			return &unsent
+		}
 		if err != nil {
 			return err
 		}

@@ -121,6 +121,22 @@ func TestConditionalPutThatWasNotSentIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Nor was one of which only the server's limit was asked.
+func TestConditionalPutIsTriedAgainWhenOnlyTheLimitWasAsked(t *testing.T) {
+	t.Parallel()
+	good := memcachetest.Start(t)
+	asked := make(chan struct{}, 64)
+	silent := answering(t, afterGreeting(func(net.Conn, string) bool { asked <- struct{}{}; return true }))
+	table, dir := newTestTable(t, Options{}, silent)
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), "k", make([]byte, smallestItemMax), torc.IfAbsent()) }()
+	<-asked
+	dir.set(good)
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWriteGivesUpWithReason(t *testing.T) {
 	t.Parallel()
 	addr := refusing(t)
