@@ -35,9 +35,11 @@ type core struct {
 	// One flush serves one attempt.
 	flushed bool
 
-	busy    bool
-	pausing bool // since an attempt failed for a reason that waits for nothing we would be told of
-	lost    bool // the loss of contact has been reported
+	busy     bool
+	pausing  bool   // since an attempt failed for a reason that waits for nothing we would be told of
+	failures int    // such, since something was announced or withdrawn: the pauses grow with it
+	failing  string // the last of them, which is reported once however often it comes
+	lost     bool   // the loss of contact has been reported
 
 	events []Event // to be reported
 }
@@ -162,9 +164,11 @@ func (c *core) done(a action, s zookeeper.Standing, name string, err error) (pau
 		return false
 	case err != nil:
 		c.looked, c.flushed = false, false
-		c.pausing = true
-		c.report(Event{Kind: Failed, Doing: a.verb.String(), Reason: err})
+		c.failed(Event{Kind: Failed, Doing: a.verb.String(), Reason: err})
 		return true
+	}
+	if a.verb != look {
+		c.failures, c.failing = 0, ""
 	}
 	switch a.verb {
 	case look:
@@ -181,8 +185,7 @@ func (c *core) done(a action, s zookeeper.Standing, name string, err error) (pau
 
 func (c *core) afterFlush(a action, err error) (pause bool) {
 	if err != nil {
-		c.pausing = true
-		c.report(Event{Kind: FlushFailed, Reason: err})
+		c.failed(Event{Kind: FlushFailed, Reason: err})
 		return true
 	}
 	// Only while nothing has happened that calls for another look first.
@@ -191,10 +194,19 @@ func (c *core) afterFlush(a action, err error) (pause bool) {
 	return false
 }
 
+func (c *core) failed(e Event) {
+	c.pausing = true
+	c.failures++
+	if what := e.String(); what != c.failing {
+		c.failing = what
+		c.report(e)
+	}
+}
+
 func (c *core) afterLook(s zookeeper.Standing) {
-	switch {
-	case s.Own == c.own:
-	case s.Own == "":
+	switch s.Own {
+	case c.own:
+	case "":
 		c.report(Event{Kind: Vanished, Znode: c.own})
 	default: // an announcement whose answer was lost
 		c.report(Event{Kind: Announced, Znode: s.Own})

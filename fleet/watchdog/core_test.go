@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/torc-dht/torc/fleet/zookeeper"
 )
@@ -117,6 +119,9 @@ func TestCore(t *testing.T) {
 		{"ZooKeeper refuses", false, begin, []step{
 			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"refused", ""}, {"woken", "look"}, {"ok", "flush"},
 		}, "session up flushed failed"},
+		{"ZooKeeper refuses for long, which is said once", false, begin, []step{
+			{"up", "look"}, {"ok other=x0", "announce x0"}, {"refused", ""}, {"woken", "look"}, {"ok other=x0", "announce x0"}, {"refused", ""},
+		}, "session up failed"},
 		{"ZooKeeper is away for long", false, announced, []step{
 			{"disconnect", ""}, {"silence", ""}, {"silence", ""}, {"session 1", "look"}, {"silence", ""},
 		}, "session up flushed announced lost-contact back-in-contact"},
@@ -201,6 +206,26 @@ func happen(t *testing.T, c *core, doing action, what string) {
 		}
 	default:
 		t.Fatalf("what is %q?", what)
+	}
+}
+
+// That a look or a flush goes well in between does not end the row of failures.
+func TestPausesGrow(t *testing.T) {
+	t.Parallel()
+	var c core
+	var doing action
+	var pauses []time.Duration
+	for _, what := range []string{"session 1", "up", "ok", "refused", "woken", "refused", "woken", "ok", "refused", "woken", "ok", "ok", "ok x1", "disturbed", "refused"} {
+		happen(t, &c, doing, what)
+		if what == "refused" {
+			pauses = append(pauses, backoff(c.failures)/minPause)
+		}
+		if a := c.next(); a.verb != nothing {
+			doing = a
+		}
+	}
+	if want := []time.Duration{1, 2, 4, 1}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses of %v times minPause, want %v", pauses, want)
 	}
 }
 

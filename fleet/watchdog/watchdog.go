@@ -164,7 +164,6 @@ type watchdog struct {
 	running   sync.WaitGroup
 
 	disturbed zookeeper.Disturbance // of the announcement, since the last look
-	failures  int                   // in a row
 }
 
 // outcome is how an action ended.
@@ -203,9 +202,7 @@ func (w *watchdog) loop(ctx context.Context) {
 				w.disturbed = o.standing.Disturbed
 			}
 			if w.core.done(o.action, o.standing, o.name, o.err) {
-				pause = time.After(w.backoff())
-			} else {
-				w.failures = 0
+				pause = time.After(backoff(w.core.failures))
 			}
 		case <-w.disturbed:
 			w.disturbed = nil
@@ -221,10 +218,9 @@ func (w *watchdog) loop(ctx context.Context) {
 	}
 }
 
-func (w *watchdog) backoff() time.Duration {
-	d := min(maxPause, minPause<<min(w.failures, 10))
-	w.failures++
-	return d
+// backoff is the pause after so many failures, at least one.
+func backoff(failures int) time.Duration {
+	return min(maxPause, minPause<<min(failures-1, 10))
 }
 
 // do carries out one action.
