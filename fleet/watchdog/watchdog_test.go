@@ -482,7 +482,7 @@ func TestZooKeeperWiped(t *testing.T) {
 func TestFlushForbidden(t *testing.T) {
 	s := newScene(t, "-F")
 	w := s.watch(Config{})
-	if e := w.await(FlushFailed, 2); !strings.Contains(e.String(), "--no-flush") {
+	if e := w.await(FlushFailed, 1); !strings.Contains(e.String(), "--no-flush") {
 		t.Errorf("%s: does not say what to do", e)
 	}
 	s.put()
