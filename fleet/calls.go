@@ -21,7 +21,7 @@ func (t *Table) Get(ctx context.Context, key string) (torc.Entry, error) {
 	for asked := 1; ; asked++ {
 		s := r.owner(key)
 		if s == nil {
-			return torc.Entry{}, t.missWithoutServer(key)
+			return torc.Entry{}, t.missWithoutServer(r, key)
 		}
 		item, err := s.client.Get(ctx, key)
 		// An answer counts if who gave it still holds the key.
@@ -172,7 +172,7 @@ func (t *Table) write(ctx context.Context, w *write, send func(context.Context, 
 			if err := memcache.CheckKey(w.key); err != nil {
 				return failure(w.op, w.key, nil, err) // no server would take it
 			}
-			err = errNoServer
+			err = r.noServer()
 		}
 		if err != nil {
 			if waitErr := t.waitForView(ctx, r, pause); waitErr != nil {
@@ -275,17 +275,15 @@ func (t *Table) waitForView(ctx context.Context, r *routing, most time.Duration)
 	return context.Cause(ctx)
 }
 
-var errNoServer = fmt.Errorf("%w: the fleet has no server in use", torc.ErrUnavailable)
-
 // missWithoutServer is what a Get hears of a fleet that has no server in use.
-func (t *Table) missWithoutServer(key string) error {
+func (t *Table) missWithoutServer(r *routing, key string) error {
 	err := memcache.CheckKey(key)
 	switch {
 	case err != nil:
 	case t.isClosed():
 		err = torc.ErrClosed
 	default:
-		err = fmt.Errorf("%w: %w", torc.ErrNotFound, errNoServer)
+		err = fmt.Errorf("%w: %w", torc.ErrNotFound, r.noServer())
 	}
 	return failure("get", key, nil, err)
 }

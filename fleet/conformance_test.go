@@ -99,6 +99,7 @@ func TestBadURLs(t *testing.T) {
 		"memcached://h:1/path":                      "memcached://host:port",
 		"memcached://h:1?hsah=ketama":               `no parameter "hsah"`,
 		"memcached://h:1?hash=md5":                  "ketama, ",
+		"memcached://h:1?vnodes=40":                 "hash=murmur3",
 		"memcached://h:1?copies=9":                  "from 1 to 8",
 		"memcached://h:1?copies=2":                  "one copy",
 		"memcached://h:1?read-timeout=fast":         "250ms",

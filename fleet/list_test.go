@@ -309,3 +309,18 @@ func TestListIsFollowedOnce(t *testing.T) {
 		t.Error("a second table follows the same list")
 	}
 }
+
+// When nobody is left, the error says of each member why.
+func TestNobodyLeft(t *testing.T) {
+	t.Parallel()
+	a, b := refusing(t), refusing(t)
+	table, _ := openTestList(t, ListConfig{}, a, b)
+	waitView(t, table, stateOf(a, torc.Down))
+	waitView(t, table, stateOf(b, torc.Down))
+	_, err := table.Get(t.Context(), "k")
+	for _, says := range []string{a, b, "down since", "refused"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %q", err, says)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/ring"
 )
 
 // DefaultPort is memcached's.
@@ -99,6 +100,9 @@ func parseListURL(u *torc.URL, own ...string) (Options, ListConfig, error) {
 	opts, err := ParseOptions(u, append(own, "rejoin")...)
 	if err != nil {
 		return Options{}, ListConfig{}, err
+	}
+	if opts.Config.VNodes > 0 && opts.Config.Hash != ring.Murmur3 {
+		return Options{}, ListConfig{}, fmt.Errorf("%w: vnodes=%d in %s: it goes with hash=%s", torc.ErrInvalid, opts.Config.VNodes, u, ring.Murmur3)
 	}
 	cfg := ListConfig{Config: opts.Config, TLS: opts.TLS}
 	switch rejoin := u.Query.Get("rejoin"); rejoin {

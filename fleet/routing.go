@@ -2,8 +2,10 @@ package fleet
 
 import (
 	"cmp"
+	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +46,22 @@ func (r *routing) owner(key string) *server {
 		return nil
 	}
 	return r.servers[i]
+}
+
+// noServer says that no server is in use, and of each why not.
+func (r *routing) noServer() error {
+	if len(r.view.Members) == 0 {
+		return fmt.Errorf("%w: the fleet has no members", torc.ErrUnavailable)
+	}
+	var why strings.Builder
+	for i, m := range r.view.Members {
+		if i == 3 {
+			fmt.Fprintf(&why, ", and %d more", len(r.view.Members)-i)
+			break
+		}
+		fmt.Fprintf(&why, ", %s %v since %s (%s)", m.Addr, m.State, m.Since.Format("15:04:05"), m.Reason)
+	}
+	return fmt.Errorf("%w: no member of the fleet is in use%s", torc.ErrUnavailable, why.String())
 }
 
 // member returns the view's member at addr.

@@ -344,7 +344,7 @@ func TestMembersThatCannotBeUsed(t *testing.T) {
 func TestWriteCarriedOutWhereTheKeyIsNoMore(t *testing.T) {
 	t.Parallel()
 	w := write{op: "put", key: "k", done: true}
-	if err := w.gaveUp(nil, errNoServer, context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
+	if err := w.gaveUp(nil, new(routing).noServer(), context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
 		t.Errorf("%v, want unavailable, the outcome unknown", err)
 	}
 }

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"strings"
 
@@ -16,13 +17,13 @@ func init() { torc.Register(Scheme, open) }
 
 // ParseURL reads zk://host:port,host:port/path?name=value. The port is
 // DefaultPort unless given, the path DefaultPath. The parameters are those that
-// every fleet has.
+// every fleet has. The Logger is slog's default.
 func ParseURL(u *torc.URL) (Options, fleet.Options, error) {
 	shared, err := fleet.ParseOptions(u)
 	if err != nil {
 		return Options{}, fleet.Options{}, err
 	}
-	o := Options{Path: strings.TrimSuffix(u.Path, "/"), Config: shared.Config}
+	o := Options{Path: strings.TrimSuffix(u.Path, "/"), Config: shared.Config, Logger: slog.Default()}
 	for _, h := range u.Hosts {
 		if torc.CheckAddr(h) != nil {
 			h = net.JoinHostPort(strings.Trim(h, "[]"), DefaultPort)
