@@ -130,20 +130,20 @@ func (p *peer) play(s step) (string, error) {
 // startPeers starts both servers. memcached does without its LRU maintainer,
 // which holds items now and then so that a number in them is not changed in
 // place, and is then not followed by spaces.
-func startPeers(t testing.TB) (real, ours *peer) {
+func startPeers(t testing.TB) (theirs, ours *peer) {
 	t.Helper()
-	real = dialPeer(t, "memcached", memcachetest.Start(t, "-U", "0", "-o", "no_lru_maintainer"))
+	theirs = dialPeer(t, "memcached", memcachetest.Start(t, "-U", "0", "-o", "no_lru_maintainer"))
 	s := startServer(t, &memcache.Server{Handler: memcache.NewHandler(store.New(store.Config{}))})
-	return real, dialPeer(t, "torc", s)
+	return theirs, dialPeer(t, "torc", s)
 }
 
 // compare plays s on both and fails when they differ.
 func compare(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, real, ours *peer, s step) string {
+}, theirs, ours *peer, s step) string {
 	t.Helper()
-	want, err := real.play(s)
+	want, err := theirs.play(s)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -161,13 +161,13 @@ func compare(t interface {
 // which the servers differ.
 func TestSameAnswersAsMemcached(t *testing.T) {
 	t.Parallel()
-	real, ours := startPeers(t)
+	theirs, ours := startPeers(t)
 	rapid.Check(t, func(t *rapid.T) {
-		compare(t, real, ours, "flush_all\r\n")
-		clear(real.cas)
+		compare(t, theirs, ours, "flush_all\r\n")
+		clear(theirs.cas)
 		clear(ours.cas)
 		for _, s := range rapid.SliceOfN(rapid.Custom(drawStep), 1, 60).Draw(t, "script") {
-			compare(t, real, ours, s)
+			compare(t, theirs, ours, s)
 		}
 	})
 }
@@ -378,7 +378,7 @@ var oddCommands = []string{
 // TestOddCommands plays each odd command alone, with items to get wrong.
 func TestOddCommands(t *testing.T) {
 	t.Parallel()
-	real, ours := startPeers(t)
+	theirs, ours := startPeers(t)
 	odd := append([]string{
 		"get " + strings.Repeat("k", 251) + "\r\n",
 		"get a " + strings.Repeat("k", 251) + "\r\n",
@@ -393,21 +393,21 @@ func TestOddCommands(t *testing.T) {
 		"add a 0 0 2000000 noreply\r\n" + strings.Repeat("x", 2000000) + "\r\n",
 	}, oddCommands...)
 	for _, s := range odd {
-		compare(t, real, ours, "set a 9 0 1\r\n1\r\nset n 9 0 2\r\n10\r\n")
-		compare(t, real, ours, step(s))
-		compare(t, real, ours, "mg a v f\r\nmg n v f\r\nget a n\r\n")
+		compare(t, theirs, ours, "set a 9 0 1\r\n1\r\nset n 9 0 2\r\n10\r\n")
+		compare(t, theirs, ours, step(s))
+		compare(t, theirs, ours, "mg a v f\r\nmg n v f\r\nget a n\r\n")
 	}
 }
 
 // TestExpiryAndDelayedFlush plays what takes time.
 func TestExpiryAndDelayedFlush(t *testing.T) {
 	t.Parallel()
-	real, ours := startPeers(t)
+	theirs, ours := startPeers(t)
 	// until plays s until both say want. Until then each may lag behind the other.
 	until := func(s step, want string) {
 		t.Helper()
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			a, errA := real.play(s)
+			a, errA := theirs.play(s)
 			b, errB := ours.play(s)
 			if errA != nil || errB != nil {
 				t.Fatal(errA, errB)
@@ -420,11 +420,11 @@ func TestExpiryAndDelayedFlush(t *testing.T) {
 			}
 		}
 	}
-	compare(t, real, ours, "set a 0 2 1\r\na\r\nset b 0 100 1\r\nb\r\nms c 1 T2\r\nc\r\nset d 0 0 1\r\nd\r\nget a b c d\r\n")
-	compare(t, real, ours, "touch b 2\r\ngat 2 d\r\nmg d t\r\n")
-	compare(t, real, ours, step(fmt.Sprintf("set e 0 %d 1\r\ne\r\nset f 0 %d 1\r\nf\r\nget e f\r\n", time.Now().Unix()+3, time.Now().Unix()-3)))
+	compare(t, theirs, ours, "set a 0 2 1\r\na\r\nset b 0 100 1\r\nb\r\nms c 1 T2\r\nc\r\nset d 0 0 1\r\nd\r\nget a b c d\r\n")
+	compare(t, theirs, ours, "touch b 2\r\ngat 2 d\r\nmg d t\r\n")
+	compare(t, theirs, ours, step(fmt.Sprintf("set e 0 %d 1\r\ne\r\nset f 0 %d 1\r\nf\r\nget e f\r\n", time.Now().Unix()+3, time.Now().Unix()-3)))
 	until("get a b c d e f\r\n", "END\r\n")
-	compare(t, real, ours, "add a 0 0 1\r\nx\r\nset b 0 0 1\r\ny\r\nflush_all 2\r\nget a b\r\n")
+	compare(t, theirs, ours, "add a 0 0 1\r\nx\r\nset b 0 0 1\r\ny\r\nflush_all 2\r\nget a b\r\n")
 	until("get a b\r\n", "END\r\n")
 	// For the rest of the second memcached flushes what is written after it, too.
 	until("set b 0 0 1\r\nz\r\nget a b\r\n", "STORED\r\nVALUE b 0 1\r\nz\r\nEND\r\n")
@@ -433,8 +433,8 @@ func TestExpiryAndDelayedFlush(t *testing.T) {
 // TestMetadump wants the same items in the same words, whatever their order.
 func TestMetadump(t *testing.T) {
 	t.Parallel()
-	real, ours := startPeers(t)
-	compare(t, real, ours, "set a 0 0 1\r\na\r\nset b/c%d 0 100 1\r\nb\r\nms AAEC/w== 1 b T1000\r\nc\r\nget a\r\n")
+	theirs, ours := startPeers(t)
+	compare(t, theirs, ours, "set a 0 0 1\r\na\r\nset b/c%d 0 100 1\r\nb\r\nms AAEC/w== 1 b T1000\r\nc\r\nget a\r\n")
 	exp := regexp.MustCompile(` exp=(\d+)`)
 	facts := regexp.MustCompile(` la=\d+ cas=\d+ fetch=(\w+) cls=\d+ size=\d+`)
 	dump := func(p *peer) []string {
@@ -458,7 +458,7 @@ func TestMetadump(t *testing.T) {
 		lines := strings.Split(strings.TrimSuffix(answer, "END\r\n"), "\n")
 		return sorted(lines)
 	}
-	want, got := dump(real), dump(ours)
+	want, got := dump(theirs), dump(ours)
 	if strings.Join(want, "|") != strings.Join(got, "|") {
 		t.Fatalf("memcached: %q\ntorc:      %q", want, got)
 	}

@@ -17,7 +17,7 @@ func (s *suite) testAgainstModel(f *fixture) {
 		suffixes := []string{"a", "b", "c d", "\x00", "é"}
 		prefix := rand.Text()[:10]
 		// What was last read of each key, there and in the model.
-		type pair struct{ real, model torc.Version }
+		type pair struct{ inTable, model torc.Version }
 		read := make(map[string]pair)
 
 		drawKey := func(t *rapid.T) string { return prefix + rapid.SampledFrom(suffixes).Draw(t, "key") }
@@ -61,18 +61,18 @@ func (s *suite) testAgainstModel(f *fixture) {
 		if !s.lacks[Conditions] {
 			actions["put if"] = func(t *rapid.T) {
 				key, value := drawKey(t), rapid.SliceOfN(rapid.Byte(), 0, 30).Draw(t, "value")
-				real, inModel := torc.IfAbsent(), torc.IfAbsent()
+				inTable, inModel := torc.IfAbsent(), torc.IfAbsent()
 				switch rapid.SampledFrom([]string{"absent", "present", "version"}).Draw(t, "condition") {
 				case "present":
-					real, inModel = torc.IfPresent(), torc.IfPresent()
+					inTable, inModel = torc.IfPresent(), torc.IfPresent()
 				case "version":
 					p, ok := read[key]
 					if !ok {
 						t.Skip("no version was read")
 					}
-					real, inModel = torc.IfVersion(p.real), torc.IfVersion(p.model)
+					inTable, inModel = torc.IfVersion(p.inTable), torc.IfVersion(p.model)
 				}
-				compare(t, "Put", f.Put(f.ctx, key, value, real), model.Put(f.ctx, key, value, inModel))
+				compare(t, "Put", f.Put(f.ctx, key, value, inTable), model.Put(f.ctx, key, value, inModel))
 			}
 		}
 		t.Repeat(actions)
