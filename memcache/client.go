@@ -52,8 +52,9 @@ type Config struct {
 	DialTimeout time.Duration
 	// ReadTimeout is how long a Get or GetAndTouch takes at the most, a dial
 	// included, and WriteTimeout any other request. It may fail up to an eighth
-	// of that earlier. The context bounds it further. 0 means as long as it
-	// takes, which StallTimeout bounds.
+	// of that earlier, or two milliseconds if that is more; a millisecond is the
+	// least that can be told apart. The context bounds it further. 0 means as
+	// long as it takes, which StallTimeout bounds.
 	ReadTimeout, WriteTimeout time.Duration
 	// StallTimeout is how long a connection may have requests waiting and bring
 	// not one byte before it is closed.

@@ -111,7 +111,8 @@ func (c *Client) open(ctx context.Context) (*pipe, error) {
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
-	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // closed below
+	plain := nc
+	stop := context.AfterFunc(ctx, func() { plain.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // closed below
 	if c.cfg.TLS != nil {
 		nc, err = secure(ctx, nc, c.cfg.TLS, c.addr)
 	}

@@ -39,9 +39,10 @@ func (c *Client) get(ctx context.Context, q query) (Item, error) {
 // ModePrepend; a negative TTL is one that has passed. The value is the caller's
 // again when Set returns.
 //
-// Besides the errors that Mode names, ErrTooLarge says that the server or
-// Config.MaxValue doesn't take the value; the server then no longer has the item
-// that it had before.
+// Besides the errors that Mode names, ErrTooLarge says that the value is larger
+// than Config.MaxValue, and nothing was sent; or, with a *ServerError inside,
+// that the server doesn't take it, and then no longer has the item that it had
+// before.
 func (c *Client) Set(ctx context.Context, item Item, mode Mode) (cas uint64, err error) {
 	if int(mode) >= len(modeFlags) {
 		return 0, fmt.Errorf("memcache: Mode(%d) is none", mode)

@@ -3,13 +3,16 @@ package memcache_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/torc-dht/torc/memcache"
 	"github.com/torc-dht/torc/memcache/memcachetest"
@@ -80,5 +83,15 @@ func TestClientTLS(t *testing.T) {
 	stranger := openClient(t, front, memcache.Config{TLS: &tls.Config{}})
 	if _, err := stranger.Get(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown certificate: %v", err)
+	}
+}
+
+func TestTLSServerIsSilent(t *testing.T) {
+	t.Parallel()
+	addr := fakeServer(t, func(n int, s *session) { s.drain() })
+	c := openClient(t, addr, memcache.Config{TLS: &tls.Config{}, DialTimeout: 20 * time.Millisecond})
+	_, err := c.Get(t.Context(), "k")
+	if ce := wantConnError(t, err); ce.Sent || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error is %+v: %v", ce, err)
 	}
 }

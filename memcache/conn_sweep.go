@@ -7,9 +7,10 @@ import (
 
 // Sweeps come a sixteenth of the shortest time-out apart. A call is ended by the
 // last sweep before its time is up, and since its beginning is known to a sweep's
-// interval too, up to an eighth of its time-out early. They come more often while a caller reads whose context
-// may end: that breaks off its waiting. (Not always: a timer that is near makes
-// each wait of the runtime's dearer, by 4 % of a lone call.)
+// interval too, up to an eighth of its time-out early. They come more often while
+// a caller reads whose context may end: that breaks off its waiting. (Not always:
+// a timer that is near makes each wait of the runtime's dearer, by 4 % of a lone
+// call.)
 const (
 	sweepShare = 16
 	sweepLone  = 10 * time.Millisecond
