@@ -71,11 +71,11 @@ func mix64(h, draw uint64) uint64 {
 // jumpHash is Lamping and Veach's function: it returns a number in [0, n), and
 // for n+1 the same one, but with probability 1/(n+1) n. It returns -1 for 0.
 func jumpHash(key uint64, n int) int {
-	at, next := -1, 0
-	for next < n {
+	at, next := int64(-1), int64(0) // up to n * 2^31: more than an int may hold
+	for next < int64(n) {
 		at = next
 		key = key*2862933555777941757 + 1
-		next = int(float64(at+1) * (float64(1<<31) / float64(key>>33+1)))
+		next = int64(float64(at+1) * (float64(1<<31) / float64(key>>33+1)))
 	}
-	return at
+	return int(at)
 }

@@ -104,10 +104,13 @@ func TestCollision(t *testing.T) {
 // nearest is the stupid version of a circle: the members in the order in which
 // the nearest point of each lies clockwise of hash, found by looking at all.
 func nearest(points []point, hash uint32) []int {
-	type reach struct{ distance, member int }
+	type reach struct {
+		distance uint32
+		member   int
+	}
 	var all []reach
 	for _, p := range points {
-		all = append(all, reach{int(uint32(p>>32) - hash), p.member()})
+		all = append(all, reach{uint32(p>>32) - hash, p.member()})
 	}
 	slices.SortFunc(all, func(a, b reach) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.member, b.member))

@@ -16,7 +16,7 @@ type entry struct {
 // Overhead is what an item takes besides its key and its value, in bytes: its
 // entry, and its slots in the map and the heap, with the empty ones that go with
 // them. TestOverhead holds it against what the runtime says.
-const Overhead = int64(unsafe.Sizeof(entry{})) + 48
+const Overhead = int64(unsafe.Sizeof(entry{}) + 6*unsafe.Sizeof(uintptr(0)))
 
 // Size is what an item takes of the budget. The value counts with its capacity,
 // since that is what is kept.
