@@ -131,7 +131,8 @@ func (cfg *Config) pipeLimits() pipeLimits {
 //
 // A request that gets no answer fails with a *ConnError, and is not sent again.
 // When its context ends, only the request is given up, not the connection; the
-// error then wraps the context's. The requests that a client sends for one key
+// error then wraps the context's. A caller who is alone on his connection may
+// find that out up to 10 ms late. The requests that a client sends for one key
 // are carried out in the order in which they were sent, as long as none of them
 // fails.
 type Client struct {

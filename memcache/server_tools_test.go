@@ -59,12 +59,12 @@ func BenchmarkMemcaslap(b *testing.B) {
 	for _, procs := range []int{1, runtime.NumCPU()} {
 		b.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-			real := memcachetest.StartServer(b, "-U", "0", "-t", "1")
+			theirs := memcachetest.StartServer(b, "-U", "0", "-t", "1")
 			ours := startServer(b, &memcache.Server{Handler: newHandler()})
 			var of [2]slapped
 			for b.Loop() {
 				for range 3 {
-					of[0].run(b, path, real.Addr, real.Process.Pid)
+					of[0].run(b, path, theirs.Addr, theirs.Process.Pid)
 					of[1].run(b, path, ours, os.Getpid())
 				}
 			}
