@@ -197,7 +197,7 @@ func (n *connection) event(e zk.Event) {
 	case zk.StateHasSession:
 		n.client.set(n.session(), n)
 	case zk.StateExpired:
-		n.client.log.Info("the session with ZooKeeper has expired; making a new one", "session", at.session.name())
+		n.client.log.Debug("the session with ZooKeeper has expired; making a new one", "session", at.session.name())
 		n.end(session{})
 	case zk.StateDisconnected:
 		if at.conn == n { // and not just another attempt that failed
