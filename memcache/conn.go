@@ -48,7 +48,7 @@ type pipe struct {
 	reader  *answerReader
 	born    time.Time
 	sweeper *time.Timer
-	turn    chan struct{} // has room for one: gives run the read role
+	turn    chan bool // has room for one: gives run the read role, true if the pipe is alive
 
 	// Only the caller that reads touches these.
 	unflushed bool      // it has the write role too, and uses it once it has looked
@@ -102,7 +102,7 @@ const (
 // newPipe greets the server on nc, which has a deadline for that, and returns a
 // pipe that takes calls.
 func newPipe(c *Client, nc net.Conn, limits pipeLimits) (*pipe, error) {
-	p := &pipe{client: c, nc: nc, limits: limits, sock: newSocket(nc), turn: make(chan struct{}, 1)}
+	p := &pipe{client: c, nc: nc, limits: limits, sock: newSocket(nc), turn: make(chan bool, 1)}
 	p.reader = newAnswerReader(countedReader{p}, limits.value)
 	if err := p.greet(); err != nil {
 		return nil, err

@@ -14,8 +14,7 @@ import (
 func (p *pipe) run() {
 	defer p.client.wg.Done()
 	for {
-		<-p.turn
-		if p.isDead() {
+		if alive := <-p.turn; !alive {
 			break // what has come already may be out of step
 		}
 		if err := p.readAnswers(); err != nil {
@@ -45,12 +44,6 @@ func (p *pipe) run() {
 		cl.spend(now - cl.since) // who tries again has no more than what is left
 		cl.end(answered)
 	}
-}
-
-func (p *pipe) isDead() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mu.dead != nil
 }
 
 // readAnswers reads answers for as long as calls are under way, and then lays
@@ -152,7 +145,7 @@ func (p *pipe) stopReadingLocked() {
 // readByRunLocked gives run the read role, which nobody has.
 func (p *pipe) readByRunLocked() {
 	p.mu.reading = readRun
-	p.turn <- struct{}{}
+	p.turn <- p.mu.dead == nil
 }
 
 // flushFirst writes what the caller that reads has put off, to look first
