@@ -9,8 +9,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/torc-dht/torc/memcache"
 )
 
 // ProbeConfig says how a server is checked. The zero value is the default: a
@@ -74,8 +77,8 @@ type Verdict struct {
 // the goroutine that called Probe, with the first verdict and then with each
 // that differs from the one before. [Health] has the rules.
 //
-// It holds one connection, and checks over that with the command "mn", or
-// "version" for servers older than the meta commands. When the server closes
+// It holds one connection, and checks over that with the command "version",
+// which also tells whether a client can use the server. When the server closes
 // that connection, as the kernel does for a process that was killed, the next
 // check is made at once: so a killed server is down within a millisecond or two.
 // After a silent check the next dials anew, since a connection that hung through
@@ -118,7 +121,6 @@ type prober struct {
 	dialled time.Time
 	answers chan answer // of conn; closed by its reader when conn breaks
 	broken  error       // why, valid once answers is closed
-	version bool        // the server knows no "mn"
 	well    bool        // the last check was answered
 }
 
@@ -168,36 +170,31 @@ func (p *prober) ask(ctx context.Context) (Finding, error) {
 			return Silent, p.late(ctx, "connecting", err)
 		}
 	}
-	for {
-		command := "mn\r\n"
-		if p.version {
-			command = "version\r\n"
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = p.conn.SetWriteDeadline(deadline)
+	}
+	if _, err := io.WriteString(p.conn, "version\r\n"); err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", errHungUp, err)
 		}
-		if deadline, ok := ctx.Deadline(); ok {
-			_ = p.conn.SetWriteDeadline(deadline)
-		}
-		if _, err := io.WriteString(p.conn, command); err != nil {
-			if ctx.Err() == nil {
-				err = fmt.Errorf("%w: %w", errHungUp, err)
+		return Silent, p.late(ctx, "asking", err)
+	}
+	select {
+	case <-ctx.Done():
+		return Silent, p.late(ctx, "waiting for an answer", ctx.Err())
+	case line, ok := <-p.answers:
+		switch version, told := strings.CutPrefix(string(line), "VERSION "); {
+		case !ok && p.broken == errNoLines:
+			return Silent, p.broken
+		case !ok:
+			return Silent, fmt.Errorf("%w: %w", errHungUp, p.broken)
+		case !told:
+			return Silent, fmt.Errorf("it answers %.80q to the command version, which a memcached does not", string(line))
+		default:
+			if err := memcache.CheckVersion(version); err != nil {
+				return Silent, err
 			}
-			return Silent, p.late(ctx, "asking", err)
-		}
-		select {
-		case <-ctx.Done():
-			return Silent, p.late(ctx, "waiting for an answer", ctx.Err())
-		case line, ok := <-p.answers:
-			switch {
-			case !ok && p.broken == errNoLines:
-				return Silent, p.broken
-			case !ok:
-				return Silent, fmt.Errorf("%w: %w", errHungUp, p.broken)
-			case line == "MN" || p.version && len(line) > len("VERSION ") && line[:len("VERSION ")] == "VERSION ":
-				return Answered, nil
-			case line == "ERROR" && !p.version:
-				p.version = true
-				continue
-			}
-			return Silent, fmt.Errorf("it answers %.80q, which a memcached does not", string(line))
+			return Answered, nil
 		}
 	}
 }
@@ -233,7 +230,7 @@ func (p *prober) dial(ctx context.Context) error {
 		}
 		conn = secured
 	}
-	p.conn, p.dialled, p.answers, p.version = conn, time.Now(), make(chan answer), false
+	p.conn, p.dialled, p.answers = conn, time.Now(), make(chan answer)
 	go p.read(conn, p.answers)
 	return nil
 }

@@ -95,7 +95,7 @@ func probing(t *testing.T, test func(s *scripted, verdicts <-chan Verdict)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{}
-		s.set(false, always("MN\r\n"))
+		s.set(false, always("VERSION 1.6.18\r\n"))
 		ctx, cancel := context.WithCancel(t.Context())
 		verdicts := make(chan Verdict, 16)
 		done := make(chan struct{})
@@ -139,7 +139,7 @@ func TestProbeKilledAndBack(t *testing.T) {
 		s.kill()
 		expect(t, verdicts, false, 0, "connection refused")
 		time.Sleep(time.Second)
-		s.set(false, always("MN\r\n"))
+		s.set(false, always("VERSION 1.6.18\r\n"))
 		expect(t, verdicts, true, 300*time.Millisecond, "")
 	})
 }
@@ -150,7 +150,7 @@ func TestProbeFrozen(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		s.set(false, always(""))
 		expect(t, verdicts, false, 900*time.Millisecond, "took longer than 200ms")
-		s.set(false, always("MN\r\n"))
+		s.set(false, always("VERSION 1.6.18\r\n"))
 		expect(t, verdicts, true, 500*time.Millisecond, "")
 	})
 }
@@ -191,18 +191,14 @@ func TestProbeBadAnswers(t *testing.T) {
 	}
 }
 
-func TestProbeServerBeforeMetaCommands(t *testing.T) {
+// A server that no client could use is down, whatever it answers.
+func TestProbeServerTooOld(t *testing.T) {
 	probing(t, func(s *scripted, verdicts <-chan Verdict) {
 		expect(t, verdicts, true, 200*time.Millisecond, "")
-		s.kill()
-		expect(t, verdicts, false, 0, "refused")
-		s.set(false, func(command string) string {
-			if command == "version" {
-				return "VERSION 1.4.15\r\n"
-			}
-			return "ERROR\r\n"
-		})
-		expect(t, verdicts, true, 300*time.Millisecond, "")
+		s.set(false, always("VERSION 1.4.15\r\n"))
+		expect(t, verdicts, false, time.Second, "is the oldest that will do")
+		s.set(false, always("VERSION 1.6.13\r\n"))
+		expect(t, verdicts, true, time.Second, "")
 	})
 }
 
@@ -216,7 +212,7 @@ func TestProbeAnswerThenClose(t *testing.T) {
 			go func() {
 				defer far.Close()
 				_, _ = bufio.NewReader(far).ReadString('\n')
-				_, _ = io.WriteString(far, "MN\r\n")
+				_, _ = io.WriteString(far, "VERSION 1.6.18\r\n")
 			}()
 			return near, nil
 		}

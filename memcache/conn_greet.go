@@ -28,6 +28,16 @@ func parseVersion(text string) (v version, ok bool) {
 	return v, n == len(v)
 }
 
+// CheckVersion says why a server that calls itself version (the answer to the
+// command of that name, "1.6.18" say) will not do for a Client; nil if it will.
+// Not every server that speaks the protocol has a number to tell: those pass.
+func CheckVersion(version string) error {
+	if v, ok := parseVersion(version); ok && v.before(oldest) {
+		return fmt.Errorf("it is a memcached %s, and %s is the oldest that will do: its meta commands are others", version, oldest)
+	}
+	return nil
+}
+
 // greet makes sure that a server is there that serves, and no memcached that is
 // too old: a frozen one still accepts connections, by its kernel. A server that
 // has no version to tell passes.
@@ -40,8 +50,10 @@ func (p *pipe) greet() error {
 	if err != nil {
 		return err
 	}
-	if v, ok := parseVersion(told.text); told.code == codeText && ok && v.before(oldest) {
-		return fmt.Errorf("it is a memcached %s, and %s is the oldest that will do: its meta commands are others", told.text, oldest)
+	if told.code == codeText {
+		if err := CheckVersion(told.text); err != nil {
+			return err
+		}
 	}
 	a, err := p.greeted(opNoop)
 	switch {

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -167,6 +168,7 @@ func TestParseURL(t *testing.T) {
 		Hosts:  []string{"zk1:2181", "zk2:2182", "[fd00::1]:2181", "[fd00::2]:2183"},
 		Path:   "/team/cache",
 		Config: fleet.Config{Hash: "murmur3", VNodes: 80},
+		Logger: slog.Default(),
 	}
 	if !reflect.DeepEqual(o, want) {
 		t.Errorf("got %+v, want %+v", o, want)
