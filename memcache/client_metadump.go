@@ -3,7 +3,6 @@ package memcache
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"iter"
 	"net/url"
 	"strconv"
@@ -142,9 +141,4 @@ func parseKeyInfo(line []byte) (info KeyInfo, err error) {
 		return bad("a line of a dump without a key")
 	}
 	return info, nil
-}
-
-// String is info in one line.
-func (info KeyInfo) String() string {
-	return fmt.Sprintf("%q, %d bytes, CAS %d", info.Key, info.Size, info.CAS)
 }

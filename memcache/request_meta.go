@@ -101,7 +101,7 @@ func (r *Request) parseFlags(tokens [][]byte) (mode byte, err error) {
 func (r *Request) checkOpaque() error {
 	for _, token := range r.tokens {
 		if token[0] == 'O' && len(token) > maxOpaque {
-			return errOpaque
+			return r.failed(errOpaque)
 		}
 	}
 	return nil
@@ -122,10 +122,7 @@ func parseMetaGet(r *Request, f [][]byte) error {
 		return r.failed(err)
 	}
 	r.Keys = append(r.Keys, r.Key)
-	if err := r.checkOpaque(); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.checkOpaque()
 }
 
 func parseMetaSet(r *Request, f [][]byte) error {
@@ -161,10 +158,7 @@ func parseMetaSet(r *Request, f [][]byte) error {
 	if r.HasCAS && (r.Mode == ModeSet || r.Mode == ModeReplace) {
 		r.Mode = ModeCAS
 	}
-	if err := r.checkOpaque(); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.checkOpaque()
 }
 
 func parseMetaDelete(r *Request, f [][]byte) error {
@@ -175,10 +169,7 @@ func parseMetaDelete(r *Request, f [][]byte) error {
 	if _, err := r.parseFlags(f[2:]); err != nil {
 		return r.failed(errFlag)
 	}
-	if err := r.checkOpaque(); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.checkOpaque()
 }
 
 func parseMetaArithmetic(r *Request, f [][]byte) error {
@@ -197,10 +188,7 @@ func parseMetaArithmetic(r *Request, f [][]byte) error {
 	default:
 		return r.failed(errIncrMode)
 	}
-	if err := r.checkOpaque(); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.checkOpaque()
 }
 
 // parseMetaInspect looks at no flag but a b in the first place.
