@@ -110,14 +110,26 @@ func TestMemcachedFrozen(t *testing.T) {
 }
 
 func TestWatchdogFrozen(t *testing.T) {
+	testWatchdogAway(t, "watchdog frozen: out", "watchdog goes on: back",
+		(*cluster.Proc).Freeze, (*cluster.Proc).Thaw)
+}
+
+func TestWatchdogKilled(t *testing.T) {
+	testWatchdogAway(t, "watchdog killed: out", "watchdog started again after its kill: back",
+		(*cluster.Proc).Kill, func(p *cluster.Proc) error { return p.Restart(t.Context()) })
+}
+
+// testWatchdogAway takes watchdogs away for longer than their session and brings
+// them back. Their servers, which were well all the time, have to be empty then.
+func testWatchdogAway(t *testing.T, out, back string, leave, comeBack func(*cluster.Proc) error) {
 	f := start(t, cluster.Options{}, 3)
 	table := f.open()
 	for i := range *faults {
 		s := f.servers[i%len(f.servers)]
 		addr := s.memcached.Addr
 		f.put(table, 50)
-		f.measure("watchdog frozen: out", sessionOut, hasNot(addr), s.watchdog.Freeze)
-		f.back("watchdog goes on: back", time.Second, has(addr), s.watchdog.Thaw)
+		f.measure(out, sessionOut, hasNot(addr), func() error { return leave(s.watchdog) })
+		f.back(back, time.Second, has(addr), func() error { return comeBack(s.watchdog) })
 		f.empty(s)
 	}
 }
@@ -146,19 +158,6 @@ func TestWatchdogTerminated(t *testing.T) {
 			t.Errorf("the watchdog exited %d, %v", code, err)
 		}
 		f.back("watchdog started again: back", time.Second, has(addr), func() error { return s.watchdog.Restart(t.Context()) })
-	}
-}
-
-func TestWatchdogKilled(t *testing.T) {
-	f := start(t, cluster.Options{}, 3)
-	table := f.open()
-	for i := range *faults {
-		s := f.servers[i%len(f.servers)]
-		addr := s.memcached.Addr
-		f.put(table, 50)
-		f.measure("watchdog killed: out", sessionOut, hasNot(addr), s.watchdog.Kill)
-		f.back("watchdog started again after its kill: back", time.Second, has(addr), func() error { return s.watchdog.Restart(t.Context()) })
-		f.empty(s)
 	}
 }
 
