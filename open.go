@@ -121,6 +121,18 @@ func ParseURL(raw string) (*URL, error) {
 	return u, nil
 }
 
+// Addrs returns the hosts as host:port, with defaultPort where the URL has none.
+func (u *URL) Addrs(defaultPort string) []string {
+	addrs := make([]string, len(u.Hosts))
+	for i, h := range u.Hosts {
+		addrs[i] = h
+		if isHost(h) {
+			addrs[i] = h + ":" + defaultPort
+		}
+	}
+	return addrs
+}
+
 // String puts the URL together again, its parameters sorted.
 func (u *URL) String() string {
 	s := u.Scheme + ":"

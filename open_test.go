@@ -200,3 +200,14 @@ func TestOpen(t *testing.T) {
 	}()
 	Register("open-test", nil)
 }
+
+func TestAddrs(t *testing.T) {
+	u, err := ParseURL("zk://zk1,zk2:2182,[fd00::1],[fd00::2]:2183/torc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"zk1:2181", "zk2:2182", "[fd00::1]:2181", "[fd00::2]:2183"}
+	if got := u.Addrs("2181"); !slices.Equal(got, want) {
+		t.Errorf("Addrs = %q, want %q", got, want)
+	}
+}

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/torc-dht/torc"
@@ -48,8 +47,8 @@ func parseServers(u *torc.URL) ([]Server, error) {
 		return nil, err
 	}
 	servers := make([]Server, len(u.Hosts))
-	for i, host := range u.Hosts {
-		servers[i] = Server{Addr: withPort(host, DefaultPort), Name: names[i], Weight: 1}
+	for i, addr := range u.Addrs(DefaultPort) {
+		servers[i] = Server{Addr: addr, Name: names[i], Weight: 1}
 		if weights[i] == "" {
 			continue
 		}
@@ -113,12 +112,4 @@ func parseListURL(u *torc.URL, own ...string) (Options, ListConfig, error) {
 		return Options{}, ListConfig{}, fmt.Errorf("%w: rejoin=%s in %s: it takes flush (a server that was away is emptied before it is used again) or keep", torc.ErrInvalid, rejoin, u)
 	}
 	return opts, cfg, nil
-}
-
-// withPort returns host with the port, unless it has one.
-func withPort(host, port string) string {
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }

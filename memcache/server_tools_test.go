@@ -23,28 +23,13 @@ import (
 // TestMemccapable runs libmemcached's conformance test of the text protocol.
 func TestMemccapable(t *testing.T) {
 	t.Parallel()
-	path := needTool(t, "memccapable")
+	path := memcachetest.Program(t, "memccapable", "libmemcached-tools")
 	addr := startServer(t, &memcache.Server{Handler: newHandler()})
 	host, port, _ := net.SplitHostPort(addr)
 	out, err := exec.Command(path, "-h", host, "-p", port, "-a").CombinedOutput()
 	if err != nil || !bytes.HasSuffix(bytes.TrimSpace(out), []byte("All tests passed")) {
 		t.Errorf("memccapable -a: %v\n%s", err, out)
 	}
-}
-
-// needTool finds a program of libmemcached-tools or skips the test; with CI=true
-// it fails instead.
-func needTool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		missing := name + " is not installed: apt-get install libmemcached-tools"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	return path
 }
 
 // BenchmarkMemcaslap lets memcaslap, with 32 connections and its usual mix of
@@ -55,7 +40,7 @@ func needTool(t testing.TB, name string) string {
 //
 //	go test -run=NONE -bench=Memcaslap -benchtime=1x ./memcache
 func BenchmarkMemcaslap(b *testing.B) {
-	path := needTool(b, "memcaslap")
+	path := memcachetest.Program(b, "memcaslap", "libmemcached-tools")
 	for _, procs := range []int{1, runtime.NumCPU()} {
 		b.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))

@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"context"
 	"log/slog"
-	"net"
 	"strings"
 
 	"github.com/torc-dht/torc"
@@ -23,12 +22,11 @@ func ParseURL(u *torc.URL) (Options, fleet.Options, error) {
 	if err != nil {
 		return Options{}, fleet.Options{}, err
 	}
-	o := Options{Path: strings.TrimSuffix(u.Path, "/"), Config: shared.Config, Logger: slog.Default()}
-	for _, h := range u.Hosts {
-		if torc.CheckAddr(h) != nil {
-			h = net.JoinHostPort(strings.Trim(h, "[]"), DefaultPort)
-		}
-		o.Hosts = append(o.Hosts, h)
+	o := Options{
+		Hosts:  u.Addrs(DefaultPort),
+		Path:   strings.TrimSuffix(u.Path, "/"),
+		Config: shared.Config,
+		Logger: slog.Default(),
 	}
 	return o, shared, o.Validate()
 }

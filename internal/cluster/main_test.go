@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,24 +20,12 @@ func TestMain(m *testing.M) {
 		os.Exit(play(role, os.Args[1:]))
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if left := children(); code == 0 && len(left) > 0 {
+		if left := Children(); code == 0 && len(left) > 0 {
 			fmt.Println("cluster: the tests left processes behind:", strings.Join(left, ", "))
 			code = 1
 		}
 		os.Exit(code)
 	}))
-}
-
-// children returns this process's child processes.
-func children() []string {
-	var all []string
-	files, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil {
-			all = append(all, strings.Fields(string(b))...)
-		}
-	}
-	return all
 }
 
 // play is what the programs do that the tests start.

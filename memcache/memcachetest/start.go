@@ -26,6 +26,22 @@ func Start(t testing.TB, args ...string) (addr string) {
 	return StartServer(t, args...).Addr
 }
 
+// Program returns where the program of that name is. Where it is not installed
+// the test is skipped, with the name of its Debian package; with CI=true in the
+// environment it fails instead.
+func Program(t testing.TB, name, pkg string) (path string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing := name + " is not installed: apt-get install " + pkg
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	return path
+}
+
 // Server is a memcached under test.
 type Server struct {
 	Addr string
@@ -36,14 +52,7 @@ type Server struct {
 // StartServer is Start for tests that do more to the server than ask it.
 func StartServer(t testing.TB, args ...string) *Server {
 	t.Helper()
-	path, err := exec.LookPath("memcached")
-	if err != nil {
-		const missing = "memcached is not installed: apt-get install memcached"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
+	path := Program(t, "memcached", "memcached")
 	portFile := filepath.Join(t.TempDir(), "port")
 	// Port -1 lets the kernel choose, and the server tells by the file.
 	all := []string{"-l", "127.0.0.1", "-p", "-1"}

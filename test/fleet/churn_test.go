@@ -153,7 +153,7 @@ func TestChurn(t *testing.T) {
 	if left := openSockets(t); left > sockets {
 		t.Errorf("%d connections are left open", left-sockets)
 	}
-	if left := children(); len(left) > 0 {
+	if left := cluster.Children(); len(left) > 0 {
 		t.Errorf("child processes are left: %v", left)
 	}
 }
@@ -172,18 +172,6 @@ func openSockets(t *testing.T) int {
 		}
 	}
 	return n
-}
-
-// children lists this process's.
-func children() []string {
-	var all []string
-	files, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil {
-			all = append(all, strings.Fields(string(b))...)
-		}
-	}
-	return all
 }
 
 func isSerial(s string, n *uint64) bool {
