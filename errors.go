@@ -32,6 +32,8 @@ var (
 	ErrTooLarge = errors.New("value too large")
 	// ErrUnsupported: this kind of table can't do that.
 	ErrUnsupported = errors.New("not supported by this kind of table")
+	// ErrNotEmpty: the server that was to become a member holds entries.
+	ErrNotEmpty = errors.New("the server is not empty")
 	// ErrClosed: the table was closed.
 	ErrClosed = errors.New("table closed")
 )

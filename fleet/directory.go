@@ -37,6 +37,22 @@ type Membership struct {
 	// LostContact is since when the directory can't be reached, so that this is
 	// the last membership known; zero while it can.
 	LostContact time.Time
+	// Past is what was recorded of earlier views of this generation, sorted by
+	// version: at least each that anybody wrote under since the first of them.
+	// Only a directory that keeps a history has it. It is shared, and not to be
+	// changed.
+	Past []Past
+	// Done is the version for which a rebalance was last finished; 0 for none.
+	Done uint64
+}
+
+// Past is who was announced in an earlier view.
+type Past struct {
+	Version uint64
+	// Recorded is when the view was written down, by the directory's clock.
+	Recorded time.Time
+	// Servers, sorted by address, drained ones too.
+	Servers []Server
 }
 
 // Server is one member as its directory has it.
@@ -69,7 +85,26 @@ type Config struct {
 	VNodes int
 	// Copies is how many servers hold each key, all counted; 0 means 1.
 	Copies int
+	// Stamps says whether each value carries its writer's view version, so that
+	// a server that was away can't answer with what has changed since: StampsOn
+	// or StampsOff. Only a directory that keeps a history can have it on.
+	Stamps string
+	// Rejoin says what becomes of a value that may be stale where nobody has
+	// another: RejoinCheck or RejoinDrop. It is for the whole fleet to agree on,
+	// because who takes such a value stamps it anew, for everybody.
+	Rejoin string
 }
+
+// Values of Config.Stamps and Config.Rejoin; docs/fleet.md has the choice.
+const (
+	StampsOn  = "on"
+	StampsOff = "off"
+	// RejoinCheck takes the value, and so keeps the hits of a server that was
+	// away: nothing stale is read as long as no server evicts.
+	RejoinCheck = "check"
+	// RejoinDrop calls it a miss: nothing stale is read whatever is evicted.
+	RejoinDrop = "drop"
+)
 
 // WithDefaults returns c with its zero fields filled in.
 func (c Config) WithDefaults() Config {
@@ -77,5 +112,7 @@ func (c Config) WithDefaults() Config {
 		Hash:   cmp.Or(c.Hash, ring.Ketama),
 		VNodes: cmp.Or(c.VNodes, ring.DefaultVNodes),
 		Copies: cmp.Or(c.Copies, 1),
+		Stamps: cmp.Or(c.Stamps, StampsOff),
+		Rejoin: cmp.Or(c.Rejoin, RejoinCheck),
 	}
 }
