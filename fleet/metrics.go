@@ -36,10 +36,10 @@ const (
 	repairDone // a copy that lacked a value got it from another
 	repairLost // it was not put there, or was taken back: somebody wrote meanwhile
 
-	inquiry          // a value that may be stale was looked into
-	inquiryTaken     // and it was true
-	inquiryCorrected // and another one was
-	inquiryDropped   // and nobody can tell: a miss
+	// Extra look-ups for a value that may be stale, by how they ended.
+	inquiryTaken     // it was true
+	inquiryCorrected // another one was
+	inquiryDropped   // none was, or nobody can tell: a miss
 
 	fencedValue  // a value was found that does not count
 	formerLookup // a server was asked that held the key before
