@@ -1,9 +1,11 @@
 package fleet
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -39,6 +41,9 @@ type Options struct {
 	Conns int
 	// TLS, if not nil, is how the servers are spoken to.
 	TLS *tls.Config
+	// Dialer, if not nil, makes the connections to the servers in place of a
+	// net.Dialer; TLS goes on top.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
 }
 
 // parameters that every fleet's URL knows, whatever its directory.

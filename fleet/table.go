@@ -109,6 +109,7 @@ func (t *Table) clientConfig() memcache.Config {
 		ReadTimeout:  t.opts.ReadTimeout,
 		WriteTimeout: t.opts.WriteTimeout,
 		TLS:          t.opts.TLS,
+		Dialer:       t.opts.Dialer,
 	}
 }
 
