@@ -7,6 +7,7 @@ import (
 
 	"github.com/torc-dht/torc/fleet/watchdog"
 	"github.com/torc-dht/torc/internal/terminal"
+	"github.com/torc-dht/torc/internal/textform"
 )
 
 func newWatchdog(g *globals) *cobra.Command {
@@ -46,7 +47,7 @@ interrupted, and then takes the announcement back.`,
 				Addr: args[0], Announce: announce, Weight: weight,
 				Directory: directory, NoFlush: noFlush,
 				Report: func(e watchdog.Event) {
-					fmt.Fprintf(out, "%s  %s\n", style.Dim(clock(e.Time)), paintEvent(e, style))
+					fmt.Fprintf(out, "%s  %s\n", style.Dim(textform.Clock(e.Time)), paintEvent(e, style))
 				},
 			}
 			cfg.Probe.TLS = shared.TLS

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
-	"github.com/torc-dht/torc/internal/terminal"
+	"github.com/torc-dht/torc/internal/textform"
 )
 
 func newLocate(g *globals) *cobra.Command {
@@ -31,7 +30,7 @@ It does not say whether the key is there.`,
 				if asJSON {
 					return jsonform.Print(cmd.OutOrStdout(), locateJSON{jsonform.KeyOf(args[0]), p})
 				}
-				_, err = fmt.Fprint(cmd.OutOrStdout(), placementText(p, g.style(cmd)))
+				_, err = fmt.Fprint(cmd.OutOrStdout(), textform.Placement(p, g.style(cmd)))
 				return err
 			})
 		},
@@ -40,12 +39,4 @@ It does not say whether the key is there.`,
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	jsonFlag(cmd, &asJSON)
 	return cmd
-}
-
-func placementText(p torc.Placement, style terminal.Style) string {
-	table := terminal.Table{Paint: paintState(style, 0, 2)}
-	for i, m := range p.Owners {
-		table.Add(strconv.Itoa(i+1), m.Addr, m.State.String())
-	}
-	return table.String()
 }

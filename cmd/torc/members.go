@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
-	"github.com/torc-dht/torc/internal/terminal"
+	"github.com/torc-dht/torc/internal/textform"
 )
 
 func newMembers(g *globals) *cobra.Command {
@@ -34,7 +32,7 @@ the keys against the others'), state and, if a member is not up, why.`,
 				if asJSON {
 					return jsonform.Print(cmd.OutOrStdout(), viewJSON{time.Now(), v})
 				}
-				_, err = fmt.Fprint(cmd.OutOrStdout(), viewText(v, g.style(cmd)))
+				_, err = fmt.Fprint(cmd.OutOrStdout(), textform.View(v, g.style(cmd)))
 				return err
 			})
 		},
@@ -53,48 +51,4 @@ func viewNow(ctx context.Context, t torc.Table) (torc.View, error) {
 		return torc.View{}, fmt.Errorf("no view of the members: %w", err)
 	}
 	return torc.View{}, errors.New("no view of the members")
-}
-
-func viewText(v torc.View, style terminal.Style) string {
-	var b strings.Builder
-	if len(v.Members) == 0 {
-		b.WriteString("no members\n")
-	} else {
-		table := terminal.Table{Paint: paintState(style, 1, 2)}
-		table.Add("ADDRESS", "WEIGHT", "STATE", "REASON")
-		for _, m := range v.Members {
-			table.Add(m.Addr, strconv.FormatUint(uint64(m.Weight), 10), m.State.String(), m.Reason)
-		}
-		b.WriteString(table.String())
-	}
-	if !v.LostContact.IsZero() {
-		b.WriteString(style.Warn("the last view known: out of touch since "+clock(v.LostContact)) + "\n")
-	}
-	return b.String()
-}
-
-// clock formats a moment for a person: local time, to the millisecond.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Local().Format("15:04:05.000")
-}
-
-// paintState paints the cells of a table's column that holds a member's state,
-// and its first headers rows.
-func paintState(style terminal.Style, headers, column int) func(row, column int, cell string) string {
-	return func(r, c int, cell string) string {
-		switch {
-		case r < headers:
-			return style.Bold(cell)
-		case c != column:
-			return cell
-		case cell == torc.Up.String():
-			return style.Good(cell)
-		case cell == torc.Down.String():
-			return style.Bad(cell)
-		}
-		return style.Warn(cell)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/internal/terminal"
+	"github.com/torc-dht/torc/internal/textform"
 )
 
 func newWatch(g *globals) *cobra.Command {
@@ -91,7 +92,7 @@ func changeText(now time.Time, last, v torc.View, style terminal.Style) string {
 	}
 	switch {
 	case !v.LostContact.IsZero() && last.LostContact.IsZero():
-		changes = append(changes, style.Warn("! out of touch since "+clock(v.LostContact)))
+		changes = append(changes, style.Warn("! out of touch since "+textform.Clock(v.LostContact)))
 	case v.LostContact.IsZero() && !last.LostContact.IsZero():
 		changes = append(changes, style.Good("in touch again"))
 	case last.Generation != 0 && v.Generation != last.Generation:
@@ -100,7 +101,7 @@ func changeText(now time.Time, last, v torc.View, style terminal.Style) string {
 	if len(changes) == 0 {
 		changes = []string{"no change"}
 	}
-	return fmt.Sprintf("%s  view %-4d %2d up  %s", style.Dim(clock(now)), v.Version, up, strings.Join(changes, "  "))
+	return fmt.Sprintf("%s  view %-4d %2d up  %s", style.Dim(textform.Clock(now)), v.Version, up, strings.Join(changes, "  "))
 }
 
 // because says in brackets why a member is not up.

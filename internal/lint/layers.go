@@ -16,8 +16,8 @@ var (
 	// tools work on any torc.Table, and know no kind. They may use each other.
 	tools = []string{"gateway", "dashboard", "script", "shell", "bench"}
 	// forms are what tools and programs have to print alike. They import nothing
-	// of ours.
-	forms = []string{"internal/jsonform"}
+	// of ours but the root and each other.
+	forms = []string{"internal/jsonform", "internal/terminal", "internal/textform"}
 	// programs are built of everything, and nothing below imports them.
 	programs = []string{"cmd", "examples", "test"}
 )

@@ -1,4 +1,4 @@
-package main
+package textform
 
 import (
 	"testing"
@@ -22,11 +22,11 @@ func TestMembersAtATerminal(t *testing.T) {
 		"A:1      1       \x1b[32mup\x1b[0m\n" +
 		"B:1      1       \x1b[31mdown\x1b[0m     EOF\n" +
 		"C:1      2       \x1b[33mdrained\x1b[0m\n" +
-		"\x1b[33mthe last view known: out of touch since " + clock(v.LostContact) + "\x1b[0m\n"
-	if got := viewText(v, terminal.Rich()); got != want {
+		"\x1b[33mthe last view known: out of touch since " + Clock(v.LostContact) + "\x1b[0m\n"
+	if got := View(v, terminal.Rich()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got, want := viewText(torc.View{}, terminal.Style{}), "no members\n"; got != want {
+	if got, want := View(torc.View{}, terminal.Style{}), "no members\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
