@@ -23,6 +23,21 @@ const (
 	// means that it is in trouble; and a cache that answers later than this is
 	// no faster than what it stands in front of.
 	DefaultReadTimeout = 500 * time.Millisecond
+	// DefaultHedge is how long a Get waits for one copy before it asks the next.
+	// A server that does well answers a hundred times sooner, also while a
+	// collector of garbage or a lost packet holds something up; sooner would
+	// double the load of servers that are merely busy, and make them busier.
+	// And a caller hardly feels it.
+	DefaultHedge = 30 * time.Millisecond
+)
+
+// MaxCopies is the most copies that a fleet keeps of each key.
+const MaxCopies = 8
+
+// Values of Options.Offline.
+const (
+	OfflineServe  = "serve"
+	OfflineRefuse = "refuse"
 )
 
 // Options of a table; the zero value is what most callers want.
@@ -36,6 +51,16 @@ type Options struct {
 	// WriteTimeout bounds a Put or Delete whose context has no deadline; 0
 	// means torc.DefaultPutTimeout.
 	WriteTimeout time.Duration
+	// Hedge is how long a Get waits for one copy before it asks the next as well;
+	// 0 means DefaultHedge. It matters where there are several copies.
+	Hedge time.Duration
+	// Offline says what a table does whose directory has been out of reach for
+	// OfflineAfter: OfflineServe, or empty, goes on by the last view known,
+	// OfflineRefuse fails every Get, Put and Delete with ErrUnavailable until
+	// there is contact again. By an old view a read may be stale, and what is
+	// written may be lost.
+	Offline      string
+	OfflineAfter time.Duration
 	// Conns is the number of connections to each server; 0 leaves it to package
 	// memcache.
 	Conns int
@@ -49,7 +74,7 @@ type Options struct {
 // parameters that every fleet's URL knows, whatever its directory.
 var parameters = []string{
 	"copies", "hash", "vnodes",
-	"read-timeout", "write-timeout", "conns",
+	"read-timeout", "write-timeout", "hedge", "conns",
 	"tls", "tls-ca", "tls-cert", "tls-key", "tls-name",
 }
 
@@ -65,10 +90,11 @@ func ParseOptions(u *torc.URL, own ...string) (Options, error) {
 		Config: Config{
 			Hash:   u.Query.Get("hash"),
 			VNodes: p.number("vnodes", 1, 10000),
-			Copies: p.number("copies", 1, 8),
+			Copies: p.number("copies", 1, MaxCopies),
 		},
 		ReadTimeout:  p.duration("read-timeout"),
 		WriteTimeout: p.duration("write-timeout"),
+		Hedge:        p.duration("hedge"),
 		Conns:        p.number("conns", 1, 64),
 		TLS:          p.tls(),
 	}

@@ -190,23 +190,24 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 			f.regain(time.Now())
 		default:
 			got, err := r.read(ctx, at)
-			if err == nil && got != nil && f.observe(*got, time.Now()) == behind {
-				// Either the server that we are connected to lags, or
-				// ZooKeeper has lost changes.
-				if r.synced {
-					d.opts.Logger.Warn("the members' version went back, so ZooKeeper has lost changes: beginning a new generation",
-						"path", d.layout.members(), "version", got.version, "before", f.last.Version)
-					err = r.renew(ctx, at)
+			if err == nil && f.observe(got, time.Now()) == behind {
+				err = setBack(fmt.Sprintf("the members' version went back from %d to %d", f.last.Version, got.version))
+			}
+			var back setBack
+			if errors.As(err, &back) {
+				err = errChanged
+				if r.synced { // otherwise the server that we are connected to may lag
+					d.opts.Logger.Warn("ZooKeeper has lost changes: beginning a new generation", "path", d.layout.root, "because", back)
+					err = cmp.Or(r.renew(ctx, at), err)
 				}
-				got = nil
 				r.forget()
 			}
 			var never hopeless
 			switch {
-			case err == nil && got != nil:
+			case err == nil:
 				read = at.conn
 				f.regain(time.Now())
-			case err == nil || errors.Is(err, errLost) || ctx.Err() != nil:
+			case errors.Is(err, errChanged) || errors.Is(err, errLost) || ctx.Err() != nil:
 				continue
 			case errors.As(err, &never) && !f.known:
 				return err
@@ -251,6 +252,7 @@ func (d *Directory) wait(ctx context.Context, changed <-chan struct{}, r *reader
 	case <-timer:
 	case <-r.config.fired():
 	case <-r.members.fired():
+	case <-r.doneWatch.fired():
 	}
 	return true
 }
@@ -329,7 +331,13 @@ func (d *Directory) List(ctx context.Context) (version uint64, children []Child,
 		if err != nil {
 			return d.failed("list", err)
 		}
-		version = uint64(uint32(stat.Cversion))
+		// Without a config, the versions will count from 0.
+		config, _, err := get(ctx, at, d.layout.config())
+		if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			return d.failed("list", err)
+		}
+		has, _ := parseConfig(config)
+		version, _ = has.version(stat.Cversion)
 		alive, _, _ := living(names)
 		slices.Sort(names)
 		for _, name := range names {
@@ -358,7 +366,7 @@ func (d *Directory) List(ctx context.Context) (version uint64, children []Child,
 
 // failed says what was being done to which fleet.
 func (d *Directory) failed(doing string, err error) error {
-	if err == nil || errors.Is(err, errLost) {
+	if err == nil || errors.Is(err, errLost) || errors.Is(err, errChanged) {
 		return err
 	}
 	if errors.Is(err, zk.ErrNoAuth) {

@@ -152,7 +152,7 @@ func TestConfigIsWrittenOnce(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if want := (fleet.Config{}).WithDefaults(); config != want {
+			if want := (fleet.Config{Stamps: fleet.StampsOn}).WithDefaults(); config != want {
 				t.Errorf("config %+v, want %+v", config, want)
 			}
 			generations[i] = generation
@@ -187,7 +187,7 @@ func TestConfigAsAsked(t *testing.T) {
 	}
 	o.Config = fleet.Config{}
 	m := startFollow(t, o).expect("[]")
-	if want := (fleet.Config{Hash: "murmur3", VNodes: 80, Copies: 1}); m.Config != want {
+	if want := (fleet.Config{Hash: "murmur3", VNodes: 80, Stamps: fleet.StampsOn}).WithDefaults(); m.Config != want {
 		t.Errorf("config %+v, want %+v", m.Config, want)
 	}
 }

@@ -14,10 +14,14 @@ type reading struct {
 	version    uint64
 	config     fleet.Config
 	servers    []fleet.Server // sorted by address, one for each
+	past       []fleet.Past
+	done       uint64
 }
 
 func (r reading) membership() fleet.Membership {
-	return fleet.Membership{Generation: r.generation, Version: r.version, Config: r.config, Servers: r.servers}
+	return fleet.Membership{
+		Generation: r.generation, Version: r.version, Config: r.config, Servers: r.servers, Past: r.past, Done: r.done,
+	}
 }
 
 // follower decides what membership to report, from what is read and from when
@@ -85,7 +89,8 @@ func (f *follower) observe(r reading, now time.Time) verdict {
 		f.since = now
 	}
 	f.young = nil
-	if !f.known || f.held || r.version != f.last.Version || r.config != f.last.Config {
+	if !f.known || f.held || r.version != f.last.Version || r.config != f.last.Config ||
+		r.done != f.last.Done || !samePast(r.past, f.last.Past) {
 		f.young = &r
 	}
 	return taken

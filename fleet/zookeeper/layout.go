@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -22,6 +21,9 @@ func (l layout) members() string             { return path.Join(l.root, "members
 func (l layout) member(name string) string   { return path.Join(l.members(), name) }
 func (l layout) announce(addr string) string { return l.member(addr + "-") } // ZooKeeper appends the number
 func (l layout) drain(addr string) string    { return l.member(drainPrefix + addr) }
+func (l layout) views() string               { return path.Join(l.root, "views") }
+func (l layout) view(version uint64) string  { return path.Join(l.views(), viewName(version)) }
+func (l layout) done() string                { return path.Join(l.root, "done") }
 
 // checkPath says what is wrong with p as the path of a fleet's root.
 func checkPath(p string) error {
@@ -145,63 +147,4 @@ func parseWeight(data []byte) (uint32, error) {
 		return 0, fmt.Errorf("weight %d is not from 1 to %d", d.Weight, fleet.MaxWeight)
 	}
 	return d.Weight, nil
-}
-
-// configData is what is written into config.
-type configData struct {
-	// Generation is below 2^53, so that programs whose numbers are floating
-	// point read it right.
-	Generation uint64 `json:"generation"`
-	Hash       string `json:"hash"`
-	VNodes     int    `json:"vnodes"`
-	Copies     int    `json:"copies"`
-}
-
-func (d configData) config() fleet.Config {
-	return fleet.Config{Hash: d.Hash, VNodes: d.VNodes, Copies: d.Copies}
-}
-
-func (d configData) encode() []byte {
-	data, err := json.Marshal(d)
-	if err != nil {
-		panic(err) // numbers and a string
-	}
-	return data
-}
-
-// parseConfig reads what is in config.
-func parseConfig(data []byte) (configData, error) {
-	var d configData
-	if err := json.Unmarshal(data, &d); err != nil {
-		return configData{}, err
-	}
-	if d.Generation == 0 || d.Hash == "" || d.VNodes < 1 || d.Copies < 1 {
-		return configData{}, errors.New("generation, hash, vnodes and copies have to be there")
-	}
-	return d, nil
-}
-
-// newConfig is the config of a new generation: what was asked for, and the
-// defaults where nothing was.
-func newConfig(generation uint64, asked fleet.Config) configData {
-	c := asked.WithDefaults()
-	return configData{Generation: generation, Hash: c.Hash, VNodes: c.VNodes, Copies: c.Copies}
-}
-
-// contradiction says in what asked differs from has. Zero fields ask nothing.
-func contradiction(asked, has fleet.Config) error {
-	var wrong []string
-	if asked.Hash != "" && asked.Hash != has.Hash {
-		wrong = append(wrong, fmt.Sprintf("hash=%s, not %s", has.Hash, asked.Hash))
-	}
-	if asked.VNodes != 0 && asked.VNodes != has.VNodes {
-		wrong = append(wrong, fmt.Sprintf("vnodes=%d, not %d", has.VNodes, asked.VNodes))
-	}
-	if asked.Copies != 0 && asked.Copies != has.Copies {
-		wrong = append(wrong, fmt.Sprintf("copies=%d, not %d", has.Copies, asked.Copies))
-	}
-	if wrong == nil {
-		return nil
-	}
-	return fmt.Errorf("the fleet has %s", strings.Join(wrong, "; "))
 }

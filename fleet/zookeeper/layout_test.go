@@ -118,7 +118,7 @@ func TestParseWeight(t *testing.T) {
 
 func TestContradiction(t *testing.T) {
 	t.Parallel()
-	has := newConfig(1, fleet.Config{}).config()
+	has := newConfig(0, fleet.Config{}, 0).config()
 	for _, test := range []struct {
 		asked fleet.Config
 		want  string

@@ -2,7 +2,9 @@ package zookeeper
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/torc-dht/torc"
@@ -16,12 +18,33 @@ func init() { torc.Register(Scheme, open) }
 
 // ParseURL reads zk://host:port,host:port/path?name=value. The port is
 // DefaultPort unless given, the path DefaultPath. The parameters are those that
-// every fleet has. The Logger is slog's default.
+// every fleet has, and stamp, rejoin and offline. The Logger is slog's default.
 func ParseURL(u *torc.URL) (Options, fleet.Options, error) {
-	shared, err := fleet.ParseOptions(u)
+	shared, err := fleet.ParseOptions(u, "stamp", "rejoin", "offline")
 	if err != nil {
 		return Options{}, fleet.Options{}, err
 	}
+	for _, choice := range []struct {
+		name   string
+		value  *string
+		values [2]string
+	}{
+		{"stamp", &shared.Config.Stamps, [2]string{fleet.StampsOn, fleet.StampsOff}},
+		{"rejoin", &shared.Config.Rejoin, [2]string{fleet.RejoinCheck, fleet.RejoinDrop}},
+		{"offline", &shared.Offline, [2]string{fleet.OfflineServe, fleet.OfflineRefuse}},
+	} {
+		if !u.Query.Has(choice.name) {
+			continue
+		}
+		*choice.value = u.Query.Get(choice.name)
+		if !slices.Contains(choice.values[:], *choice.value) {
+			return Options{}, fleet.Options{}, fmt.Errorf("%w: %s=%s in %s: it takes %s or %s", torc.ErrInvalid, choice.name, *choice.value, u, choice.values[0], choice.values[1])
+		}
+	}
+	if shared.Config.Stamps == fleet.StampsOff && shared.Config.Rejoin != "" {
+		return Options{}, fleet.Options{}, fmt.Errorf("%w: rejoin=%s with stamp=off in %s: without stamps nobody knows which values may be stale, so a server that was away is emptied instead", torc.ErrInvalid, shared.Config.Rejoin, u)
+	}
+	shared.OfflineAfter = DefaultSessionTimeout
 	o := Options{
 		Hosts:  u.Addrs(DefaultPort),
 		Path:   strings.TrimSuffix(u.Path, "/"),

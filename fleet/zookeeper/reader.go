@@ -1,10 +1,10 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/go-zookeeper/zk"
 	"golang.org/x/sync/errgroup"
@@ -24,9 +24,15 @@ type reader struct {
 	config  watch
 	members watch
 	has     configData
-	stat    zk.Stat           // of config
-	weights map[string]uint32 // by name of the child; 0 if it can't be read
-	strange map[string]bool   // names that were spoken of
+	stat    zk.Stat // of config
+	// cversion of the members.
+	cversion  int32
+	weights   map[string]uint32 // by name of the child; 0 if it can't be read
+	strange   map[string]bool   // names that were spoken of
+	doneWatch watch
+	done      doneData
+	history   history
+	latest    reading // valid while config and members are armed
 }
 
 // watch is a watch on a znode: it fires once, and then has to be set again.
@@ -55,21 +61,29 @@ func (r *reader) stale() bool {
 	if !r.members.armed() {
 		r.members = watch{}
 	}
-	return r.config.events == nil || r.members.events == nil
+	if !r.doneWatch.armed() {
+		r.doneWatch = watch{}
+	}
+	return r.config.events == nil || r.members.events == nil || r.doneWatch.events == nil
 }
 
 // forget makes what was read stale, and the next read one of everything.
-func (r *reader) forget() { r.session, r.config, r.members = 0, watch{}, watch{} }
+func (r *reader) forget() {
+	r.session, r.config, r.members, r.doneWatch = 0, watch{}, watch{}, watch{}
+}
 
-// read reads what has changed, and watches it. It returns nil if there was a
-// change while it read, and then the reader is stale.
+// read reads what has changed, and watches it. It fails with errChanged if there
+// was a change while it read, and with setBack if ZooKeeper has lost changes.
 //
 // ZooKeeper delivers a watch's event before any answer that shows the change.
 // So if config has not changed by the time the members' list is there, the two
-// belong together.
-func (r *reader) read(ctx context.Context, at contact) (*reading, error) {
+// belong together; and if the members have not by the time that their view is
+// recorded, it was recorded while it was the present one. Views are listed after
+// the members have been read: all that anybody recorded before this one are
+// among them.
+func (r *reader) read(ctx context.Context, at contact) (reading, error) {
 	if r.conn != at.conn {
-		r.conn, r.config, r.members = at.conn, watch{}, watch{}
+		r.conn, r.config, r.members, r.doneWatch = at.conn, watch{}, watch{}, watch{}
 	}
 	if r.session != at.session.id {
 		// The next generation may give the same names again.
@@ -79,27 +93,56 @@ func (r *reader) read(ctx context.Context, at contact) (*reading, error) {
 	if r.synced {
 		// The server that we are connected to may lag behind the one before.
 		if _, err := call(ctx, at, func(conn *zk.Conn) (string, error) { return conn.Sync(r.directory.layout.root) }); err != nil {
-			return nil, r.directory.failed("sync", err)
+			return reading{}, r.directory.failed("sync", err)
 		}
 	}
+	if !r.config.armed() || !r.members.armed() {
+		if err := r.readAll(ctx, at); err != nil {
+			r.members = watch{} // latest isn't what they were
+			return reading{}, err
+		}
+	} else if err := r.readDone(ctx, at); err != nil {
+		return reading{}, err
+	}
+	if !r.config.armed() || !r.members.armed() {
+		return reading{}, errChanged
+	}
+	r.latest.done = r.done.of(r.has.Generation)
+	return r.latest, nil
+}
+
+// readAll reads everything.
+func (r *reader) readAll(ctx context.Context, at contact) error {
 	if !r.config.armed() {
 		if err := r.readConfig(ctx, at); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	names, stat, err := r.readMembers(ctx, at)
+	names, err := r.readMembers(ctx, at)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	version, fits := r.has.version(r.cversion)
+	if !fits {
+		r.directory.opts.Logger.Warn("the members have changed more often than a generation can count: beginning a new one", "changes", version)
+		return cmp.Or(r.renew(ctx, at), errChanged)
 	}
 	alive, drained, strange := living(names)
-	if whole, err := r.readWeights(ctx, at, alive); err != nil || !whole {
-		return nil, err
+	var group errgroup.Group
+	var listed []uint64
+	group.Go(func() error { return r.readWeights(ctx, at, alive) })
+	group.Go(func() error { return r.readDone(ctx, at) })
+	if r.has.stamped() {
+		group.Go(func() (err error) {
+			listed, err = r.listViews(ctx, at)
+			return err
+		})
 	}
-	if !r.config.armed() {
-		return nil, nil
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	r.warn(strange)
-	got := &reading{generation: r.has.Generation, version: uint64(uint32(stat.Cversion)), config: r.has.config()}
+	got := reading{generation: r.has.Generation, version: version, config: r.has.config()}
 	for _, c := range alive {
 		if r.weights[c.name] == 0 {
 			continue
@@ -111,7 +154,14 @@ func (r *reader) read(ctx context.Context, at contact) (*reading, error) {
 			Drained:     drained[c.addr],
 		})
 	}
-	return got, nil
+	if r.has.stamped() {
+		if err := r.record(ctx, at, version, got.servers, listed); err != nil {
+			return err
+		}
+		got.past = r.history.before(version)
+	}
+	r.latest = got
+	return nil
 }
 
 // readConfig reads config and watches it, or writes it where there is none.
@@ -131,10 +181,9 @@ func (r *reader) readConfig(ctx context.Context, at contact) error {
 			if err := d.makeMembers(ctx, at); err != nil {
 				return err
 			}
-			fresh := newConfig(newGeneration(), r.asked)
-			err := create(ctx, at, d.layout.config(), fresh.encode())
-			if err != nil && !errors.Is(err, zk.ErrNodeExists) && !errors.Is(err, zk.ErrNoNode) {
-				return d.failed("writing config", err)
+			fresh := newConfig(r.has.Generation, r.asked, 0)
+			if err := r.begin(ctx, at, createRequest(d.layout.config(), fresh.encode())); err != nil {
+				return err
 			}
 			continue
 		}
@@ -154,22 +203,14 @@ func (r *reader) readConfig(ctx context.Context, at contact) error {
 	}
 }
 
-func newGeneration() uint64 { return 1 + rand.Uint64N(1<<53-1) }
-
 // renew begins a new generation, unless somebody else has.
 func (r *reader) renew(ctx context.Context, at contact) error {
-	fresh := newConfig(newGeneration(), r.asked)
-	_, err := call(ctx, at, func(conn *zk.Conn) (*zk.Stat, error) {
-		return conn.Set(r.directory.layout.config(), fresh.encode(), r.stat.Version)
-	})
-	if errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) {
-		err = nil
-	}
-	return r.directory.failed("writing config", err)
+	fresh := newConfig(r.has.Generation, r.asked, r.cversion)
+	return r.begin(ctx, at, &zk.SetDataRequest{Path: r.directory.layout.config(), Data: fresh.encode(), Version: r.stat.Version})
 }
 
 // readMembers lists the members and watches them.
-func (r *reader) readMembers(ctx context.Context, at contact) ([]string, *zk.Stat, error) {
+func (r *reader) readMembers(ctx context.Context, at contact) ([]string, error) {
 	d := r.directory
 	type answer struct {
 		names  []string
@@ -183,21 +224,20 @@ func (r *reader) readMembers(ctx context.Context, at contact) ([]string, *zk.Sta
 		})
 		if errors.Is(err, zk.ErrNoNode) {
 			if err := d.makeMembers(ctx, at); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			continue
 		}
 		if err != nil {
-			return nil, nil, d.failed("reading the members", err)
+			return nil, d.failed("reading the members", err)
 		}
-		r.members = watch{got.events}
-		return got.names, got.stat, nil
+		r.members, r.cversion = watch{got.events}, got.stat.Cversion
+		return got.names, nil
 	}
 }
 
-// readWeights reads the data of the children that are new. It returns false if
-// one of them is gone again.
-func (r *reader) readWeights(ctx context.Context, at contact, alive []childName) (whole bool, err error) {
+// readWeights reads the data of the children that are new.
+func (r *reader) readWeights(ctx context.Context, at contact, alive []childName) error {
 	weights := make([]uint32, len(alive))
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -220,16 +260,16 @@ func (r *reader) readWeights(ctx context.Context, at contact, alive []childName)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		if errors.Is(err, zk.ErrNoNode) {
-			return false, nil
+		if errors.Is(err, zk.ErrNoNode) { // gone again
+			return errChanged
 		}
-		return false, r.directory.failed("reading a member", err)
+		return r.directory.failed("reading a member", err)
 	}
 	r.weights = make(map[string]uint32, len(alive))
 	for i, c := range alive {
 		r.weights[c.name] = weights[i]
 	}
-	return true, nil
+	return nil
 }
 
 // warn speaks of the children that are none of ours, once.
