@@ -1,6 +1,9 @@
 package fence
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Answer is what one server answered when it was asked for a key.
 type Answer struct {
@@ -25,9 +28,15 @@ const forgetful = Linger / 12
 // the winner's item can't be stamped anew in its place afterwards, a write has
 // come between and the decision is void.
 //
+// Where no owner under the present view has answered, nothing counts: a write that
+// nobody has finished may lie there, and have been read.
+//
 // Now is compared with the times at which views were recorded.
 func (h *History) Decide(key string, answers []Answer, now time.Time) (winner int, byAbsence bool) {
 	winner = -1
+	if !slices.ContainsFunc(answers, func(a Answer) bool { return h.now.owns(key, a.Member, h.cfg.Copies) }) {
+		return -1, false
+	}
 	better := func(i int) bool { return winner < 0 || answers[i].Version > answers[winner].Version }
 	for i, a := range answers {
 		if a.Has && a.Ours && better(i) && h.Counts(key, a.Member, a.Version) {
@@ -82,12 +91,10 @@ func (h *History) untouched(key string, a Answer, x int) int {
 // kept is untouched for a server that has nothing: for as long as it has not
 // been out of the fleet since, and what has died since would still be there.
 func (h *History) kept(key string, member, x int, now time.Time) int {
-	incarnation := h.now.Members[member].Incarnation
 	for i := len(h.views) - 1; i >= 0; i-- {
 		v := h.views[i]
-		same := v.announced(member) && v.Members[v.same[member]].Incarnation == incarnation
 		remembered := v == h.now || now.Sub(v.Recorded) < Linger-forgetful
-		if !same || !remembered || i <= x && !v.owns(key, member, h.cfg.Copies) {
+		if !h.stayed(v, member) || !remembered || i <= x && !v.owns(key, member, h.cfg.Copies) {
 			return max(min(i, x), -1)
 		}
 	}

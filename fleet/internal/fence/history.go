@@ -69,6 +69,8 @@ type History struct {
 	joined  [][]int  // by member: which views since done it was not in use in
 	drained []int    // which views since done have an owner that is drained now
 	uneven  []int    // which views since done are not comparable with the present one
+	missed  []bool   // by member: it was not there at done, so the rebalance has left it as it was
+	before  []int    // which views before done such a member was in use in
 	away    []absent
 }
 
@@ -145,8 +147,12 @@ func (h *History) survey() {
 	if nested {
 		h.all = all
 	}
+	h.missed = h.missedDone(n)
 	for i, v := range h.views {
 		if v.Version < h.done {
+			if slices.ContainsFunc(v.index, func(m int) bool { return m >= 0 && h.missed[m] }) {
+				h.before = append(h.before, i)
+			}
 			continue
 		}
 		// What v has and the present view has not moves no key among the others,
@@ -165,6 +171,20 @@ func (h *History) survey() {
 			}
 		}
 	}
+}
+
+// missedDone says which members were not there when the last rebalance was
+// finished.
+func (h *History) missedDone(members int) []bool {
+	missed := make([]bool, members)
+	if h.done == 0 || h.done == h.now.Version {
+		return missed
+	}
+	i := slices.IndexFunc(h.views, func(v *view) bool { return v.Version == h.done })
+	for m := range missed {
+		missed[m] = i < 0 || !h.views[i].announced(m)
+	}
+	return missed
 }
 
 // used turns ring members into members in use.
@@ -217,27 +237,31 @@ func (h *History) Owners(dst []int, key string) []int {
 // Counts says whether a value of this generation that member took under view
 // version is current now; member was asked now.
 func (h *History) Counts(key string, member int, version uint64) bool {
-	last := len(h.views) - 1
+	if version > h.now.Version || version < h.views[0].Version {
+		return false // from the future, or from before what is remembered
+	}
+	if !h.now.owns(key, member, h.cfg.Copies) {
+		return h.countsAsFormer(key, member, version)
+	}
+	return h.CountsAtOwner(key, member, version)
+}
+
+// CountsAtOwner is Counts for a member that is known to own key now. In the most
+// frequent cases it looks up nothing: when no view since has lacked the member,
+// or had somebody whom the present one lacks.
+func (h *History) CountsAtOwner(key string, member int, version uint64) bool {
 	switch {
 	case version == h.now.Version:
 		return true
-	case version > h.now.Version || version < h.views[0].Version:
-		return false // from the future, or from before what is remembered
-	}
-	var room [8]int
-	if !slices.Contains(h.Owners(room[:0], key), member) {
-		return h.countsAsFormer(key, member, version)
-	}
-	if h.out[member] > version {
+	case version > h.now.Version || version < h.views[0].Version, h.out[member] > version:
 		return false
-	}
-	if h.strange <= version {
+	case h.strange <= version:
 		return true
 	}
 	if h.all != nil && h.all.ownedBy(key, h.now.Members[member].Addr, h.cfg.Copies) {
 		return true
 	}
-	return h.owned(key, member, last, version) < 0
+	return h.owned(key, member, len(h.views)-1, version) < 0
 }
 
 // owned walks back from view number from to version, exclusive, and returns the
@@ -252,42 +276,62 @@ func (h *History) owned(key string, member, from int, version uint64) int {
 }
 
 // countsAsFormer is Counts for a member that owns key no more.
+//
+// Under Check a write goes to the owner first: one that nobody has finished may
+// have been read there while the former one still has the older value. With one
+// copy that owner has to be the one that is asked now, and was found without it.
 func (h *History) countsAsFormer(key string, member int, version uint64) bool {
+	sole := -1
+	if h.rejoin == Check && h.cfg.Copies == 1 {
+		sole = h.Owner(key)
+	}
 	for i := len(h.views) - 1; i >= 0 && h.views[i].Version >= version; i-- {
 		switch v := h.views[i]; {
 		case v.owns(key, member, h.cfg.Copies):
 			return v.Version >= h.done && h.owned(key, member, i, version) < 0
 		case !v.announced(member):
 			return false
+		case sole >= 0 && !(v.owns(key, sole, 1) && h.stayed(v, sole)):
+			return false
 		}
 	}
 	return false
 }
 
-// Formers appends the servers that are announced, own key no more, and did in a
-// view since the last rebalance: they may hold it. Owners are key's under the
-// present view. It allocates nothing when dst has room and no owner has joined
-// since.
+// stayed says whether member is in the same incarnation in v as now.
+func (h *History) stayed(v *view, member int) bool {
+	return v.announced(member) && v.Members[v.same[member]].Incarnation == h.now.Members[member].Incarnation
+}
+
+// Formers appends the servers that are announced, own key no more, and may hold
+// it all the same: they owned it in a view since the last rebalance, or before,
+// if they were not there for that to take it from them. Owners are key's under
+// the present view. It allocates nothing when dst has room and no owner has
+// joined since, which is what it is fast for too.
 func (h *History) Formers(dst []int, key string, owners []int) []int {
 	mine := len(dst)
-	add := func(i int) {
-		var room [8]int
-		for _, o := range h.views[i].owners(room[:0], key, h.cfg.Copies) {
+	var then []int
+	add := func(i int, missed bool) {
+		then = h.views[i].owners(then[:0], key, h.cfg.Copies)
+		for _, o := range then {
 			m := h.views[i].index[o]
-			if m >= 0 && !slices.Contains(owners, m) && !slices.Contains(dst[mine:], m) {
+			if m >= 0 && (!missed || h.missed[m]) && !slices.Contains(owners, m) && !slices.Contains(dst[mine:], m) {
 				dst = append(dst, m)
 			}
 		}
 	}
 	for _, i := range h.uneven {
-		add(i)
+		add(i, false)
 	}
 	for _, i := range h.drained {
-		add(i)
+		add(i, false)
+	}
+	for _, i := range h.before {
+		add(i, true)
 	}
 	for _, o := range owners {
 		for _, i := range h.joined[o] {
-			add(i)
+			add(i, false)
 		}
 	}
 	return dst

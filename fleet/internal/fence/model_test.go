@@ -3,6 +3,7 @@ package fence
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // fleetModel is a fleet that has one key, with clients that go by the rules of
 // the package's documentation, and everything a fault can do to its servers.
 type fleetModel struct {
-	t      *rapid.T
+	pick   func(what string, n int) int // below n
 	cfg    Config
 	rejoin Rejoin
 	key    string
@@ -59,7 +60,7 @@ func (f *fleetModel) view() View {
 func (f *fleetModel) history() *History {
 	h, err := NewHistory(f.cfg, slices.Clone(f.recorded), f.view(), f.done, f.rejoin, nil)
 	if err != nil {
-		f.t.Fatal(err)
+		panic(err)
 	}
 	return h
 }
@@ -75,10 +76,10 @@ func (f *fleetModel) at(h *History, m int) *modelServer { return f.servers[h.now
 
 // change changes the members.
 func (f *fleetModel) change() {
-	addr := rapid.SampledFrom(slices.Sorted(maps.Keys(f.servers))).Draw(f.t, "server")
+	addr := f.anyServer()
 	s := f.servers[addr]
 	f.version++
-	switch what := rapid.SampledFrom([]string{"move", "move", "move", "drain", "restart"}).Draw(f.t, "change"); {
+	switch what := f.choose("change", "move", "move", "move", "drain", "restart"); {
 	case what == "drain":
 		s.drained = !s.drained
 		f.say("view %d: drained of %s is %v", f.version, addr, s.drained)
@@ -156,11 +157,12 @@ func (f *fleetModel) names(h *History, members []int) (names []string) {
 
 // read is a GET, with its write-back.
 func (f *fleetModel) read() {
+	f.record()
 	h := f.history()
 	owners := h.Owners(nil, f.key)
 	var answers []Answer
 	ask := func(m int) bool {
-		if rapid.IntRange(0, 9).Draw(f.t, "silent") == 0 {
+		if f.pick("silent", 10) == 0 {
 			f.reached["silent"]++
 			return false
 		}
@@ -199,12 +201,11 @@ func (f *fleetModel) read() {
 		return
 	}
 	if got.value < f.seen {
-		f.t.Fatalf("read %d after %d\n%s", got.value, f.seen, f.log.String())
+		panic(staleRead(fmt.Sprintf("read %d after %d\n%s", got.value, f.seen, f.log.String())))
 	}
 	if f.cfg.Copies == 1 {
 		f.seen = got.value // with copies, only for what was answered
 	}
-	f.record()
 	fresh := *got
 	fresh.version = f.version
 	for _, a := range answers {
@@ -253,23 +254,36 @@ func (f *fleetModel) rebalance() {
 	f.say("view %d: rebalanced to %+v", f.version, fresh)
 }
 
-// play plays a random schedule.
-func play(t *rapid.T, broken string, reached map[string]int) {
-	f := &fleetModel{
-		t:       t,
-		cfg:     Config{Hash: rapid.SampledFrom([]string{"murmur3", "murmur3", "ketama", "rendezvous", "jump"}).Draw(t, "hash"), VNodes: 3, Copies: rapid.IntRange(1, 3).Draw(t, "copies")},
-		rejoin:  rapid.SampledFrom([]Rejoin{Check, Drop}).Draw(t, "rejoin"),
-		key:     rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "key"),
-		servers: make(map[string]*modelServer),
-		reached: reached,
-		broken:  broken,
-		version: 1,
+func (f *fleetModel) choose(what string, from ...string) string { return from[f.pick(what, len(from))] }
+
+func (f *fleetModel) anyServer() string {
+	return f.choose("server", slices.Sorted(maps.Keys(f.servers))...)
+}
+
+// staleRead is what a model panics with when it has read what it should not.
+type staleRead string
+
+// play plays a random schedule, and returns what was read that should not have
+// been.
+func play(pick func(what string, n int) int, broken string, reached map[string]int) (stale staleRead) {
+	defer func() {
+		if r := recover(); r != nil {
+			found, ok := r.(staleRead)
+			if !ok {
+				panic(r)
+			}
+			stale = found
+		}
+	}()
+	f := &fleetModel{pick: pick, servers: make(map[string]*modelServer), reached: reached, broken: broken, version: 1}
+	f.cfg = Config{Hash: f.choose("hash", "murmur3", "murmur3", "ketama", "rendezvous", "jump"), VNodes: 3, Copies: 1 + pick("copies", 3)}
+	f.rejoin = Rejoin(pick("rejoin", 2))
+	f.key = f.choose("key", "a", "b", "c", "d")
+	for i := range 2 + pick("servers", 4) {
+		f.servers[fmt.Sprintf("10.0.0.%d:11211", i)] = &modelServer{announced: pick("announced", 2) == 1}
 	}
-	for i := range rapid.IntRange(2, 5).Draw(t, "servers") {
-		f.servers[fmt.Sprintf("10.0.0.%d:11211", i)] = &modelServer{announced: rapid.Bool().Draw(t, "announced")}
-	}
-	for range rapid.IntRange(5, 60).Draw(t, "steps") {
-		switch rapid.SampledFrom([]string{"change", "change", "put", "put", "delete", "get", "get", "evict", "crash", "rebalance"}).Draw(t, "step") {
+	for range 5 + pick("steps", 56) {
+		switch f.choose("step", "change", "change", "put", "put", "delete", "get", "get", "evict", "crash", "rebalance") {
 		case "change":
 			f.change()
 		case "put":
@@ -277,12 +291,12 @@ func play(t *rapid.T, broken string, reached map[string]int) {
 		case "delete":
 			f.write(true, 99)
 		case "crash":
-			f.write(rapid.IntRange(0, 3).Draw(t, "remove") == 0, rapid.IntRange(0, 3).Draw(t, "done"))
+			f.write(pick("remove", 4) == 0, pick("done", 4))
 		case "get":
 			f.read()
 		case "evict":
 			if f.rejoin == Drop {
-				addr := rapid.SampledFrom(slices.Sorted(maps.Keys(f.servers))).Draw(t, "evicting")
+				addr := f.anyServer()
 				f.servers[addr].item = nil
 				f.say("%s evicts", addr)
 			}
@@ -290,16 +304,52 @@ func play(t *rapid.T, broken string, reached map[string]int) {
 			f.rebalance()
 		}
 	}
+	return ""
 }
 
 // No read returns an older value than one that a read or an answered write of
 // the key had (with several copies: than one that an answered write had).
 func TestNothingStaleIsRead(t *testing.T) {
-	reached := make(map[string]int)
-	rapid.Check(t, func(t *rapid.T) { play(t, "", reached) })
-	for _, what := range []string{"formers", "decided", "by absence", "silent", "back empty", "unfinished write", "rebalanced"} {
-		if reached[what] == 0 {
-			t.Errorf("%q was never reached: %v", what, reached)
+	t.Run("seeds", func(t *testing.T) {
+		reached := make(map[string]int)
+		for seed := range uint64(5000) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			if stale := play(func(_ string, n int) int { return random.IntN(n) }, "", reached); stale != "" {
+				t.Fatalf("seed %d: %s", seed, stale)
+			}
 		}
+		for _, what := range []string{"formers", "decided", "by absence", "silent", "back empty", "unfinished write", "rebalanced"} {
+			if reached[what] == 0 {
+				t.Errorf("%q was never reached: %v", what, reached)
+			}
+		}
+	})
+	// What this finds it shrinks; -rapid.checks=600000 takes four minutes.
+	t.Run("drawn", rapid.MakeCheck(func(t *rapid.T) {
+		pick := func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }
+		if stale := play(pick, "", make(map[string]int)); stale != "" {
+			t.Fatal(stale)
+		}
+	}))
+}
+
+// Each rule is needed: without it a stale value is found soon.
+func TestEachRuleIsNeeded(t *testing.T) {
+	for rule, within := range map[string]uint64{
+		"stamps don't matter": 200,
+		"formers keep theirs": 2000,
+		"no tombstones":       2000,
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			for seed := range within {
+				random := rand.New(rand.NewPCG(seed, 4))
+				if play(func(_ string, n int) int { return random.IntN(n) }, rule, make(map[string]int)) != "" {
+					t.Logf("found by seed %d", seed)
+					return
+				}
+			}
+			t.Errorf("not found by %d seeds", within)
+		})
 	}
 }

@@ -52,6 +52,9 @@ func (s Stamp) Version() uint64 { return uint64(s & MaxVersion) }
 // tombstone is an empty lingering item whose life is over from the beginning.
 func (s Stamp) Lingering() Stamp { return s | lingerMark }
 
+// Lingers says whether s has that mark.
+func (s Stamp) Lingers() bool { return s&lingerMark != 0 }
+
 // Dead says whether an item with this stamp, that stays for the given time yet
 // (0: for ever), is past its life.
 func (s Stamp) Dead(stays time.Duration) bool {
