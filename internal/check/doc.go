@@ -20,4 +20,7 @@
 // A write whose outcome is unknown may take effect at any time after its call,
 // or never. A write that failed had no effect: the table's contract says so, and
 // a read that shows its value is a violation.
+//
+// A table whose promise depends on what its clients know of its members is judged
+// by [FreshUnless], which says exactly which reads that leaves out.
 package check
