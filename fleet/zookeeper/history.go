@@ -120,17 +120,21 @@ func (h *history) begin(generation uint64) {
 	}
 }
 
-// listed takes in which views there are, sorted: for each listed but surplus one
-// that is not known it returns the version. With lost, a view that is known
+// listed takes in which views there are, sorted, beside the present one, which
+// may be among them. It returns which to read. With lost, a view that is known
 // should be there and is not: so ZooKeeper has lost changes, and who knows which
 // others.
-func (h *history) listed(versions []uint64) (unread []uint64, lost bool) {
-	kept := versions[len(surplus(versions)):]
+func (h *history) listed(versions []uint64, present uint64) (unread []uint64, lost bool) {
+	keep := keptViews
+	if _, there := slices.BinarySearch(versions, present); there {
+		keep++
+	}
+	kept := versions[max(0, len(versions)-keep):]
 	for v := range h.views {
 		if _, there := slices.BinarySearch(kept, v); there {
 			continue
 		}
-		if len(kept) < keptViews || v > kept[0] {
+		if at, there := slices.BinarySearch(versions, v); !there && len(versions)-at < keptViews {
 			return nil, true
 		}
 		delete(h.views, v)
@@ -143,10 +147,10 @@ func (h *history) listed(versions []uint64) (unread []uint64, lost bool) {
 	return unread, false
 }
 
-// surplus returns those of the sorted versions that are not kept: each has
-// keptViews newer ones. As views come only above, what is surplus stays so,
-// whoever looks; and who removes nothing else never removes the only one that
-// says something: so a view that is missing, without being surplus, is lost.
+// surplus returns those of the sorted versions that whoever records another one
+// removes: each has keptViews newer ones. As views come only above, what is
+// surplus stays so, whoever looks; and as nobody removes anything else, a view
+// that is missing without being surplus is lost.
 func surplus(versions []uint64) []uint64 { return versions[:max(0, len(versions)-keptViews)] }
 
 // before returns the views before the given version, sorted.

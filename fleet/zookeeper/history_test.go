@@ -102,19 +102,23 @@ func row(from, to uint64) (versions []uint64) {
 func TestHistoryReadsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name                  string
-		knows, listed, unread []uint64
+		name          string
+		knows, listed []uint64
+		present       uint64
+		unread        []uint64
 	}{
-		{"nothing yet", nil, nil, nil},
-		{"all is new", nil, []uint64{3, 5}, []uint64{3, 5}},
-		{"what it recorded itself is read once", []uint64{3, 5}, []uint64{3, 5}, []uint64{5}},
-		{"others recorded some between", []uint64{3, 5}, []uint64{3, 4, 5, 9}, []uint64{4, 5, 9}},
-		{"what is surplus is not read, though it be there", nil, row(1, keptViews+3), row(4, keptViews+3)},
+		{"nothing yet", nil, nil, 1, nil},
+		{"all is new", nil, []uint64{3, 5}, 6, []uint64{3, 5}},
+		{"the present one too, if another wrote it", nil, []uint64{3, 5}, 5, []uint64{3, 5}},
+		{"what it recorded itself is read once", []uint64{3, 5}, []uint64{3, 5}, 6, []uint64{5}},
+		{"others recorded some between", []uint64{3, 5}, []uint64{3, 4, 5, 9}, 10, []uint64{4, 5, 9}},
+		{"as many as are kept, before the present one is there", nil, row(1, keptViews+3), keptViews + 4, row(4, keptViews+3)},
+		{"as many as are kept, and the present one", nil, row(1, keptViews+3), keptViews + 3, row(3, keptViews+3)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := past(test.knows...)
-			if unread, lost := h.listed(test.listed); lost || !slices.Equal(unread, test.unread) {
+			if unread, lost := h.listed(test.listed, test.present); lost || !slices.Equal(unread, test.unread) {
 				t.Errorf("reads %v, lost = %v; want %v", unread, lost, test.unread)
 			}
 		})
@@ -141,7 +145,7 @@ func TestHistoryNoticesWhatIsLost(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := past(test.knows...)
-			if _, lost := h.listed(test.listed); lost != test.lost {
+			if _, lost := h.listed(test.listed, 1000); lost != test.lost {
 				t.Errorf("lost = %v", lost)
 			}
 		})
@@ -179,7 +183,7 @@ func TestHistoryAtRandom(t *testing.T) {
 			version += uint64(rnd.IntN(3))
 			i := rnd.IntN(len(clients))
 			h := &clients[i]
-			unread, lost := h.listed(recorded)
+			unread, lost := h.listed(recorded, version)
 			if lost {
 				t.Fatalf("seed %d: client %d calls the history lost", seed, i)
 			}
@@ -205,13 +209,13 @@ func TestHistoryAtRandom(t *testing.T) {
 			t.Fatalf("seed %d: %d views are left", seed, len(recorded))
 		}
 		h := &clients[0]
-		if _, lost := h.listed(recorded); lost {
+		if _, lost := h.listed(recorded, version); lost {
 			t.Fatalf("seed %d: lost at the end", seed)
 		}
 		known := h.before(version + 1)
 		victim := known[len(known)-1-rnd.IntN(min(len(known), 50))].Version
 		without := slices.DeleteFunc(slices.Clone(recorded), func(v uint64) bool { return v == victim })
-		if _, lost := h.listed(without); !lost && len(surplus(without)) == 0 {
+		if _, lost := h.listed(without, version); !lost && len(surplus(without)) == 0 {
 			t.Fatalf("seed %d: that %d is missing goes unnoticed", seed, victim)
 		}
 	}

@@ -80,6 +80,7 @@ func FuzzParseChild(f *testing.F) {
 
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{"generation":7,"hash":"ketama","vnodes":40,"copies":1}`))
+	f.Add([]byte(`{"generation":7,"hash":"ketama","vnodes":40,"copies":1,"stamps":"on","rejoin":"drop","base":4294967295}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parseConfig(data)
@@ -127,6 +128,8 @@ func TestContradiction(t *testing.T) {
 		{has, ""},
 		{fleet.Config{Hash: "murmur3"}, "the fleet has hash=ketama, not murmur3"},
 		{fleet.Config{VNodes: 7, Copies: 3}, "the fleet has vnodes=40, not 7; copies=1, not 3"},
+		{fleet.Config{Stamps: fleet.StampsOff}, "the fleet has stamp=on, not off"},
+		{fleet.Config{Rejoin: fleet.RejoinDrop}, "the fleet has rejoin=check, not drop"},
 	} {
 		got := ""
 		if err := contradiction(test.asked, has); err != nil {
@@ -173,6 +176,11 @@ func TestParseURL(t *testing.T) {
 	if !reflect.DeepEqual(o, want) {
 		t.Errorf("got %+v, want %+v", o, want)
 	}
+	o, shared, err := parse("zk://zk1?stamp=on&rejoin=drop&offline=refuse")
+	if asked := (fleet.Config{Stamps: fleet.StampsOn, Rejoin: fleet.RejoinDrop}); err != nil || o.Config != asked || shared.Config != asked ||
+		shared.Offline != fleet.OfflineRefuse || shared.OfflineAfter != DefaultSessionTimeout {
+		t.Errorf("got %+v and %+v, %v", o, shared, err)
+	}
 	for _, raw := range []string{"zk://zk1", "zk://zk1/"} {
 		o, _, err := parse(raw)
 		if err != nil {
@@ -188,6 +196,11 @@ func TestParseURL(t *testing.T) {
 		"zk://zk1/a//b":          "no path for a fleet",
 		"zk://zk1/zookeeper":     "ZooKeeper's own",
 		"zk://zk1/t?vnodes=many": "vnodes",
+		"zk://zk1/t?stamp=yes":   "it takes on or off",
+		"zk://zk1/t?rejoin=keep": "it takes check or drop",
+		"zk://zk1/t?offline=":    "it takes serve or refuse",
+
+		"zk://zk1/t?rejoin=check&stamp=off": "nobody knows which values may be stale",
 	} {
 		if _, _, err := parse(raw); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: error %v, want one that says %q", raw, err, says)

@@ -73,7 +73,7 @@ func (r *reader) listViews(ctx context.Context, at contact) ([]uint64, error) {
 func (r *reader) record(ctx context.Context, at contact, version uint64, servers []fleet.Server, listed []uint64) error {
 	d := r.directory
 	r.history.begin(r.has.Generation)
-	unread, lost := r.history.listed(listed)
+	unread, lost := r.history.listed(listed, version)
 	if lost {
 		return setBack("a view of the past is missing")
 	}
@@ -97,7 +97,7 @@ func (r *reader) record(ctx context.Context, at contact, version uint64, servers
 	}
 	read := make([]fleet.Past, len(unread))
 	for i, v := range unread {
-		if v < version {
+		if v <= version {
 			group.Go(func() (err error) {
 				read[i], err = r.readView(ctx, at, v)
 				return err
@@ -112,8 +112,10 @@ func (r *reader) record(ctx context.Context, at contact, version uint64, servers
 			r.history.views[p.Version] = p
 		}
 	}
-	if _, known := r.history.views[version]; !known {
+	if !recorded {
 		r.history.views[version] = fleet.Past{Version: version, Servers: servers}
+	} else if _, known := r.history.views[version]; !known {
+		return errChanged // somebody has removed what another generation had left
 	}
 	return nil
 }
