@@ -2,6 +2,8 @@ package check
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 )
@@ -31,27 +33,27 @@ type Seen struct {
 // first judged read that returned its value. It counts against a read if binds
 // says so; nil says so of all.
 func FreshUnless(ops []Seen, grace time.Duration, binds func(newer, read *Seen) bool) error {
-	keys := make(map[Text][]*Seen)
-	for i := range ops {
-		keys[ops[i].Key] = append(keys[ops[i].Key], &ops[i])
-	}
-	for _, key := range sortedKeys(keys) {
-		s := newSight(keys[key])
-		if v := s.judge(grace, binds); v != nil {
-			return v
-		}
+	for v := range StaleReads(ops, grace, binds) {
+		return v
 	}
 	return nil
+}
+
+// StaleReads yields all that FreshUnless could return, one for each read.
+func StaleReads(ops []Seen, grace time.Duration, binds func(newer, read *Seen) bool) iter.Seq[*Violation] {
+	return func(yield func(*Violation) bool) {
+		for _, of := range seenByKey(ops) {
+			if !newSight(of).judge(grace, binds, yield) {
+				return
+			}
+		}
+	}
 }
 
 // Judged counts the reads that returned a value, and those of them that
 // FreshUnless judges.
 func Judged(ops []Seen) (hits, judged int) {
-	keys := make(map[Text][]*Seen)
-	for i := range ops {
-		keys[ops[i].Key] = append(keys[ops[i].Key], &ops[i])
-	}
-	for _, of := range keys {
+	for _, of := range seenByKey(ops) {
 		s := newSight(of)
 		for _, o := range of {
 			if o.Op == Get && o.Outcome == OK {
@@ -65,13 +67,19 @@ func Judged(ops []Seen) (hits, judged int) {
 	return hits, judged
 }
 
-func sortedKeys(keys map[Text][]*Seen) []Text {
-	all := make([]Text, 0, len(keys))
-	for key := range keys {
-		all = append(all, key)
+// seenByKey yields the calls on each key, the keys sorted.
+func seenByKey(ops []Seen) iter.Seq2[Text, []*Seen] {
+	keys := make(map[Text][]*Seen)
+	for i := range ops {
+		keys[ops[i].Key] = append(keys[ops[i].Key], &ops[i])
 	}
-	slices.Sort(all)
-	return all
+	return func(yield func(Text, []*Seen) bool) {
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if !yield(key, keys[key]) {
+				return
+			}
+		}
+	}
 }
 
 // sight is what was seen of one key.
@@ -138,7 +146,8 @@ func (s *sight) judged(read *Seen) bool {
 	return !slices.ContainsFunc(s.behind, func(w *Seen) bool { return w.Call < read.Return && w.Return >= cleaned })
 }
 
-func (s *sight) judge(grace time.Duration, binds func(newer, read *Seen) bool) *Violation {
+// judge yields what is wrong with the reads, and says whether to go on.
+func (s *sight) judge(grace time.Duration, binds func(newer, read *Seen) bool, yield func(*Violation) bool) bool {
 	known := make(map[*Seen]time.Duration)
 	for _, o := range s.ops {
 		w := s.read(o)
@@ -163,16 +172,24 @@ func (s *sight) judge(grace time.Duration, binds func(newer, read *Seen) bool) *
 		if w == nil || !s.judged(o) {
 			continue
 		}
-		if w.TTL > 0 && o.Call > w.Return+w.TTL+grace {
-			return violation("a value was read after its time to live", &w.Operation, &o.Operation)
+		if v := s.wrong(o, w, newest, known, grace, binds); v != nil && !yield(v) {
+			return false
 		}
-		for _, newer := range newest {
-			if newer.Call <= s.over[w] {
-				break
-			}
-			if known[newer] < o.Call && (binds == nil || binds(newer, o)) {
-				return violation("a value was read after it had been replaced", &w.Operation, &newer.Operation, &o.Operation)
-			}
+	}
+	return true
+}
+
+// wrong says what is wrong with read, which returned what w wrote.
+func (s *sight) wrong(read, w *Seen, newest []*Seen, known map[*Seen]time.Duration, grace time.Duration, binds func(newer, read *Seen) bool) *Violation {
+	if w.TTL > 0 && read.Call > w.Return+w.TTL+grace {
+		return violation("a value was read after its time to live", &w.Operation, &read.Operation)
+	}
+	for _, newer := range newest {
+		if newer.Call <= s.over[w] {
+			break
+		}
+		if known[newer] < read.Call && (binds == nil || binds(newer, read)) {
+			return violation("a value was read after it had been replaced", &w.Operation, &newer.Operation, &read.Operation)
 		}
 	}
 	return nil
