@@ -375,15 +375,19 @@ func (d *Directory) failed(doing string, err error) error {
 	return fmt.Errorf("%s in zk://%s%s: %w", doing, strings.Join(d.opts.Hosts, ","), d.layout.root, err)
 }
 
-// makeMembers makes the znodes on the way to the members, and theirs.
+// makeMembers makes the members' znode, and those on the way to it.
 func (d *Directory) makeMembers(ctx context.Context, at contact) error {
-	members := d.layout.members()
-	for i := 1; i <= len(members); i++ {
-		if i < len(members) && members[i] != '/' {
+	return d.makeWay(ctx, at, d.layout.members())
+}
+
+// makeWay makes the znode at path and those on the way to it.
+func (d *Directory) makeWay(ctx context.Context, at contact, path string) error {
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		if err := create(ctx, at, members[:i], nil); err != nil && !errors.Is(err, zk.ErrNodeExists) {
-			return d.failed("making "+members[:i], err)
+		if err := create(ctx, at, path[:i], nil); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			return d.failed("making "+path[:i], err)
 		}
 	}
 	return nil

@@ -30,7 +30,13 @@ var shared struct {
 	paths   atomic.Int64
 }
 
+// The test binary is a candidate in an election when this is set.
+const roleEnv = "ZOOKEEPER_TEST"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(roleEnv) != "" {
+		os.Exit(beCandidate(Options{Hosts: []string{os.Args[1]}, SessionTimeout: electionSession}))
+	}
 	code := m.Run()
 	if shared.cluster != nil {
 		if err := shared.cluster.Close(); err != nil {

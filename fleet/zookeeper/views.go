@@ -48,14 +48,10 @@ func (r *reader) listViews(ctx context.Context, at contact) ([]uint64, error) {
 	for {
 		names, _, err := list(ctx, at, d.layout.views())
 		if errors.Is(err, zk.ErrNoNode) {
-			err = create(ctx, at, d.layout.views(), nil)
-			if err == nil || errors.Is(err, zk.ErrNodeExists) {
-				continue
+			if err := d.makeWay(ctx, at, d.layout.views()); err != nil {
+				return nil, err
 			}
-			if errors.Is(err, zk.ErrNoNode) { // all is gone
-				return nil, errChanged
-			}
-			return nil, d.failed("making "+d.layout.views(), err)
+			continue
 		}
 		if err != nil {
 			return nil, d.failed("reading the views", err)
