@@ -10,7 +10,7 @@ here=${BASH_SOURCE[0]%/*}
 cd "$here"
 
 # The names that main.go's programs has.
-names=(fleet-client watchdog)
+names=(dht-shell fleet-client watchdog)
 
 need=
 while read -r word value _; do

@@ -3,6 +3,7 @@
 // makes beside it are programs of their own:
 //
 //	torc          everything, by subcommand
+//	dht-shell     torc shell, on a ring of memcached servers
 //	fleet-client  torc run, on the fleet in zk://127.0.0.1:2181/torc
 //	watchdog      torc fleet watchdog, for that fleet
 //

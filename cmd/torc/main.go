@@ -42,7 +42,7 @@ func execute(root *cobra.Command, args []string) (code int) {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		err = out.lost()
-	} else if len(args) == 0 && !root.HasSubCommands() {
+	} else if len(args) == 0 && !root.HasSubCommands() && root.ValidateArgs(nil) != nil {
 		fmt.Fprintln(root.ErrOrStderr(), root.UsageString()) // nobody who knew it would call it so
 	}
 	if err != nil {
@@ -87,19 +87,22 @@ func exitCode(err error) int {
 }
 
 // finalError is a failure whatever it wraps: no missing key, though one may be
-// the cause. With said, its lines are on standard error already.
-type finalError struct {
-	err  error
-	said bool
-}
+// the cause.
+type finalError struct{ err error }
 
 func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
+// saidError is an error whose lines are on standard error already.
+type saidError struct{ err error }
+
+func (e *saidError) Error() string { return e.err.Error() }
+func (e *saidError) Unwrap() error { return e.err }
+
 // complain prints err as one line that begins with the program's name.
 func complain(w io.Writer, name string, err error) {
-	var final *finalError
-	if errors.As(err, &final) && final.said {
+	var said *saidError
+	if errors.As(err, &said) {
 		return
 	}
 	text := strings.TrimPrefix(err.Error(), "torc: ")
@@ -110,6 +113,7 @@ func complain(w io.Writer, name string, err error) {
 // programs are the names that the binary acts by, besides torc itself, which is
 // also what an unknown name means.
 var programs = map[string]func() *cobra.Command{
+	"dht-shell":    newDHTShell,
 	"fleet-client": newFleetClient,
 	"watchdog":     newWatchdogProgram,
 }

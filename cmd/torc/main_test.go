@@ -30,6 +30,7 @@ func TestExitCodes(t *testing.T) {
 		{&torc.Error{Op: "get", Err: fmt.Errorf("%w: %w", torc.ErrNotFound, torc.ErrUnavailable)}, 2},
 		{&torc.Error{Op: "put", Err: torc.ErrUnavailable}, 1},
 		{&finalError{err: miss}, 1},
+		{&saidError{miss}, 2},
 		{errors.New("anything"), 1},
 		{torc.ErrExists, 1},
 		{torc.ErrConflict, 1},
@@ -49,7 +50,7 @@ func TestComplaintIsOneLine(t *testing.T) {
 		{torc.ErrExists, "torc: the key exists already\n"},
 		{&torc.Error{Op: "get", Key: "k", Err: torc.ErrNotFound}, "torc: get \"k\": no such key\n"},
 		{errors.Join(errors.New("one"), errors.New("two")), "torc: one; two\n"},
-		{&finalError{err: errors.New("said before"), said: true}, ""},
+		{&saidError{errors.New("said before")}, ""},
 	} {
 		var b strings.Builder
 		complain(&b, "torc", c.err)

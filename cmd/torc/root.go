@@ -58,7 +58,7 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g))
+	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g), newShell(&g))
 	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g))
 	add(groupServers, newServe(&g), newDemo(&g))
 	add("", newVersion(), newCompletion(),
@@ -109,7 +109,7 @@ func showUsage(cmd *cobra.Command, _ []string) error {
 	if err := cmd.Help(); err != nil {
 		return err
 	}
-	return &finalError{err: errors.New("no command"), said: true}
+	return &saidError{errors.New("no command")}
 }
 
 // url returns the table's URL, or an error that says how to name one.

@@ -96,7 +96,7 @@ func runFile(cmd *cobra.Command, g *globals, file string, verbose, asJSON bool) 
 	case err != nil:
 		return &finalError{err: err}
 	case failed > 0:
-		return &finalError{err: errors.New("some commands failed"), said: true}
+		return &saidError{errors.New("some commands failed")}
 	}
 	return nil
 }

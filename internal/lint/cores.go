@@ -23,6 +23,8 @@ var cores = []string{
 	"fleet/zookeeper/follower.go",
 	"fleet/zookeeper/layout.go",
 	"script/command.go",
+	"shell/complete.go",
+	"shell/words.go",
 	"internal/check/values.go",
 }
 

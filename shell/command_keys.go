@@ -1,0 +1,227 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/jsonform"
+	"github.com/torc-dht/torc/internal/textform"
+)
+
+var putCommand = command{
+	name: "put", args: "KEY VALUE...",
+	short: "store VALUE at KEY",
+	long: `Several words are one value, with a blank between them; quotes keep more.
+`,
+	flagsFirst: true,
+	prepare: func(flags *pflag.FlagSet) action {
+		ttl := flags.Duration("ttl", 0, "let the entry expire after this time: 90s, 1h30m")
+		ifAbsent := flags.Bool("if-absent", false, "only if there is no entry at the key")
+		ifPresent := flags.Bool("if-present", false, "only if there is an entry at the key")
+		ifVersion := flags.String("if-version", "", "only over this `version`, as get --version prints it")
+		return func(ctx context.Context, c *call, args []string) error {
+			var opts []torc.PutOption
+			if flags.Changed("ttl") {
+				opts = append(opts, torc.TTL(*ttl))
+			}
+			if *ifAbsent {
+				opts = append(opts, torc.IfAbsent())
+			}
+			if *ifPresent {
+				opts = append(opts, torc.IfPresent())
+			}
+			if *ifVersion != "" {
+				v, err := torc.ParseVersion(*ifVersion)
+				if err != nil {
+					return err
+				}
+				opts = append(opts, torc.IfVersion(v))
+			}
+			key, value := args[0], strings.Join(args[1:], " ")
+			ctx, cancel, err := c.keyed(ctx, key)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			if err := c.Table.Put(ctx, key, []byte(value), opts...); err != nil {
+				return err
+			}
+			c.result = struct {
+				jsonform.Key
+				Bytes int `json:"bytes"`
+			}{jsonform.KeyOf(key), len(value)}
+			c.note("stored" + c.whereabouts(ctx, key))
+			return nil
+		}
+	},
+}
+
+// whereabouts names the owners of key, as far as they are known.
+func (c *call) whereabouts(ctx context.Context, key string) string {
+	p, err := c.Table.Locate(ctx, key)
+	if err != nil || len(p.Owners) == 0 {
+		return ""
+	}
+	var addrs []string
+	for _, m := range p.Owners {
+		addrs = append(addrs, m.Addr)
+	}
+	return " at " + strings.Join(addrs, ", ")
+}
+
+var getCommand = command{
+	name: "get", args: "KEY",
+	short:      "print the value at KEY",
+	flagsFirst: true,
+	prepare: func(flags *pflag.FlagSet) action {
+		version := flags.Bool("version", false, "print the entry's version in place of its value")
+		return func(ctx context.Context, c *call, args []string) error {
+			ctx, cancel, err := c.keyed(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			e, err := c.Table.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			c.result = struct {
+				jsonform.Key
+				jsonform.Value
+				Version string `json:"version"`
+			}{jsonform.KeyOf(args[0]), jsonform.ValueOf(e.Value), e.Version.String()}
+			if *version {
+				c.print(e.Version.String() + "\n")
+			} else {
+				c.print(string(e.Value) + "\n")
+			}
+			return nil
+		}
+	},
+}
+
+var deleteCommand = command{
+	name: "delete", args: "KEY",
+	short:      "remove the entry at KEY",
+	flagsFirst: true,
+	prepare: func(*pflag.FlagSet) action {
+		return func(ctx context.Context, c *call, args []string) error {
+			ctx, cancel, err := c.keyed(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			if err := c.Table.Delete(ctx, args[0]); err != nil {
+				return err
+			}
+			c.note("deleted")
+			return nil
+		}
+	},
+}
+
+var locateCommand = command{
+	name: "locate", args: "KEY",
+	short: "say which nodes hold KEY, or would",
+	long: `They come in the order in which they are asked. Whether the key is there it does
+not say.
+`,
+	flagsFirst: true,
+	prepare: func(*pflag.FlagSet) action {
+		return func(ctx context.Context, c *call, args []string) error {
+			ctx, cancel, err := c.keyed(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			p, err := c.Table.Locate(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			c.result = struct {
+				jsonform.Key
+				torc.Placement
+			}{jsonform.KeyOf(args[0]), p}
+			c.print(textform.Placement(p, c.style()))
+			return nil
+		}
+	},
+}
+
+var keysCommand = command{
+	name: "keys", args: "[PREFIX]",
+	short: "list the keys, or those that begin with PREFIX",
+	long: `One key a line, in no order, and in quotes where it could not be typed without. A
+key with several copies may come several times, except with --limit.
+`,
+	prepare: func(flags *pflag.FlagSet) action {
+		limit := flags.Int("limit", 0, "at most so `many` keys, none twice")
+		return func(ctx context.Context, c *call, args []string) error {
+			if *limit < 0 || flags.Changed("limit") && *limit == 0 {
+				return usageErrorf("--limit %d: give a number above 0", *limit)
+			}
+			t, ok := c.Table.(torc.Ranger)
+			if !ok {
+				return unsupported("its keys can't be listed")
+			}
+			prefix := strings.Join(args, "")
+			seen := make(map[string]bool) // with a limit, which bounds it
+			list := keyList{call: c}
+			defer list.end()
+			for key, err := range t.Keys(ctx) {
+				switch {
+				case err != nil:
+					return err
+				case !strings.HasPrefix(key, prefix) || seen[key]:
+					continue
+				case *limit > 0:
+					seen[key] = true
+				}
+				if err := list.add(key); err != nil {
+					return err
+				}
+				if *limit > 0 && len(seen) == *limit {
+					return nil
+				}
+			}
+			return ctx.Err()
+		}
+	},
+}
+
+// unsupported is the error of what this table can't do.
+func unsupported(what string) error { return fmt.Errorf("%w: %s", torc.ErrUnsupported, what) }
+
+// keyed prepares an operation on key: it needs members, and takes a moment.
+func (c *call) keyed(ctx context.Context, key string) (context.Context, context.CancelFunc, error) {
+	c.result = jsonform.KeyOf(key)
+	if err := c.needMembers(ctx); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := c.moment(ctx)
+	return ctx, cancel, nil
+}
+
+// needMembers fails where there is no member to hold a key, and says what to do.
+func (c *call) needMembers(ctx context.Context) error {
+	v, err := c.view(ctx)
+	if err != nil {
+		return err
+	}
+	if len(v.Members) > 0 {
+		return nil
+	}
+	if _, ok := c.Table.(torc.Roster); ok {
+		return errors.New("there are no nodes: add a node first, with add HOST:PORT")
+	}
+	return fmt.Errorf("%w: there are no nodes", torc.ErrUnavailable)
+}
+
+// flushEvery is how long what was printed may wait while a command goes on.
+const flushEvery = 100 * time.Millisecond
