@@ -36,6 +36,11 @@ type ProbeConfig struct {
 	// enough to call it up: for a client that was told of the server and has no
 	// reason to doubt it yet.
 	TrustFirst bool
+	// Restarts makes a server that was restarted count as down for a moment,
+	// however quickly it came back: for who has to know that what it held is
+	// gone. It costs a "stats" for each connection. A server that tells neither
+	// its process number nor its age is not found out.
+	Restarts bool
 	// TLS, when not nil, is what the connection is wrapped in.
 	TLS *tls.Config
 	// Dial replaces the net.Dialer.
@@ -122,6 +127,9 @@ type prober struct {
 	answers chan answer // of conn; closed by its reader when conn breaks
 	broken  error       // why, valid once answers is closed
 	well    bool        // the last check was answered
+
+	process   process // that answered last
+	restarted bool    // it is another one than before, which is to be said
 }
 
 type answer string
@@ -137,9 +145,9 @@ func (p *prober) check(ctx context.Context) (Finding, error) {
 	retries := []time.Duration{0, 2 * time.Millisecond, 4 * time.Millisecond}
 	for try := 0; ; try++ {
 		finding, reason := p.ask(ctx)
-		if finding == Answered {
+		if finding == Answered || finding == Restarted {
 			p.well = true
-			return finding, nil
+			return finding, reason
 		}
 		p.hangUp()
 		if !p.well || !errors.Is(reason, errHungUp) || try == len(retries) {
@@ -161,6 +169,9 @@ var (
 	errNoLines = errors.New("it sends lines that are too long for a memcached")
 )
 
+// errRestarted is why a server that answers is down all the same.
+var errRestarted = errors.New("it was restarted, and what it held is gone")
+
 func (p *prober) ask(ctx context.Context) (Finding, error) {
 	if p.conn == nil {
 		if err := p.dial(ctx); err != nil {
@@ -169,32 +180,80 @@ func (p *prober) ask(ctx context.Context) (Finding, error) {
 			}
 			return Silent, p.late(ctx, "connecting", err)
 		}
+		if p.cfg.Restarts {
+			if err := p.identify(ctx); err != nil {
+				return Silent, err
+			}
+		}
 	}
+	if err := p.send(ctx, "version"); err != nil {
+		return Silent, err
+	}
+	line, err := p.receive(ctx)
+	if err != nil {
+		return Silent, err
+	}
+	version, told := strings.CutPrefix(line, "VERSION ")
+	if !told {
+		return Silent, fmt.Errorf("it answers %.80q to the command version, which a memcached does not", line)
+	}
+	if err := memcache.CheckVersion(version); err != nil {
+		return Silent, err
+	}
+	if p.restarted {
+		p.restarted = false
+		return Restarted, errRestarted
+	}
+	return Answered, nil
+}
+
+// identify finds out which process is at the other end of a new connection.
+func (p *prober) identify(ctx context.Context) error {
+	if err := p.send(ctx, "stats"); err != nil {
+		return err
+	}
+	var is process
+	for {
+		line, err := p.receive(ctx)
+		if err != nil {
+			return err
+		}
+		stat, ok := strings.CutPrefix(line, "STAT ")
+		if !ok { // END, or an error of one that has no stats
+			break
+		}
+		is.learn(stat)
+	}
+	p.restarted = p.restarted || is.follows(p.process)
+	p.process = is
+	return nil
+}
+
+func (p *prober) send(ctx context.Context, command string) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = p.conn.SetWriteDeadline(deadline)
 	}
-	if _, err := io.WriteString(p.conn, "version\r\n"); err != nil {
+	if _, err := io.WriteString(p.conn, command+"\r\n"); err != nil {
 		if ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", errHungUp, err)
 		}
-		return Silent, p.late(ctx, "asking", err)
+		return p.late(ctx, "asking", err)
 	}
+	return nil
+}
+
+func (p *prober) receive(ctx context.Context) (string, error) {
 	select {
 	case <-ctx.Done():
-		return Silent, p.late(ctx, "waiting for an answer", ctx.Err())
+		return "", p.late(ctx, "waiting for an answer", ctx.Err())
 	case line, ok := <-p.answers:
-		switch version, told := strings.CutPrefix(string(line), "VERSION "); {
-		case !ok && p.broken == errNoLines:
-			return Silent, p.broken
-		case !ok:
-			return Silent, fmt.Errorf("%w: %w", errHungUp, p.broken)
-		case !told:
-			return Silent, fmt.Errorf("it answers %.80q to the command version, which a memcached does not", string(line))
+		switch {
+		case ok:
+			return string(line), nil
+		case p.broken == errNoLines:
+			return "", p.broken
 		default:
-			if err := memcache.CheckVersion(version); err != nil {
-				return Silent, err
-			}
-			return Answered, nil
+			return "", fmt.Errorf("%w: %w", errHungUp, p.broken)
 		}
 	}
 }

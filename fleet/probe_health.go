@@ -15,14 +15,18 @@ const (
 	// Refused: nobody listens at the address. A live server never does that,
 	// so it counts at once.
 	Refused
+	// Restarted: the server answered, but is another process than before. So
+	// it was down in between, and this is the first answer since.
+	Restarted
 )
 
 // Health is the judgement of one server, from the findings of the checks made
 // of it. It does no I/O and reads no clock: the same findings give the same
 // judgement.
 //
-// A server is down at the first refused connection or after Fall silent checks
-// in a row, and up after Rise answers in a row (one is enough, with TrustFirst, where
+// A server is down at the first refused connection, when it turns out to have
+// been restarted while it passed for up, or after Fall silent checks in a row;
+// and up after Rise answers in a row (one is enough, with TrustFirst, where
 // nothing was known). Before that it is unknown.
 //
 // A silent check during which the one who checks was itself not running (frozen,
@@ -53,6 +57,13 @@ func (h *Health) Up() bool { return h.state == healthUp }
 // changed with it.
 func (h *Health) Observe(f Finding, took time.Duration) (changed bool) {
 	was := h.state
+	if f == Restarted {
+		if h.state == healthUp {
+			h.answered, h.silent, h.state = 1, 0, healthDown
+			return true
+		}
+		f = Answered
+	}
 	switch f {
 	case Answered:
 		h.silent = 0

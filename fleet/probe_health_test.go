@@ -9,7 +9,7 @@ import (
 )
 
 // TestHealth reads each row as a server's life: one letter a check (a answered,
-// s silent, r refused, v silent while the prober itself did not run), and below
+// s silent, r refused, t restarted, v silent while the prober itself did not run), and below
 // it what is known afterwards (? unknown, + up, - down).
 func TestHealth(t *testing.T) {
 	t.Parallel()
@@ -25,6 +25,8 @@ func TestHealth(t *testing.T) {
 		{"void checks don't break a row of silent ones", "aaasvsvs", "??+++++-"},
 		{"void checks don't break a row of answers", "ravava", "-----+"},
 		{"a server that never answers is down, not unknown", "sss", "??-"},
+		{"a server that was restarted is down, and that was its first answer", "aaataa", "??+--+"},
+		{"a restart of what was down already is an answer", "aaratat", "??---+-"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -39,6 +41,8 @@ func TestHealth(t *testing.T) {
 					finding, took = Silent, 205*time.Millisecond
 				case 'r':
 					finding = Refused
+				case 't':
+					finding = Restarted
 				case 'v':
 					finding, took = Silent, 3*time.Second
 				}

@@ -92,6 +92,11 @@ func always(reply string) func(string) string { return func(string) string { ret
 // probing runs a Probe of s in a bubble of virtual time, and test beside it.
 func probing(t *testing.T, test func(s *scripted, verdicts <-chan Verdict)) {
 	t.Helper()
+	probingAs(t, ProbeConfig{}, test)
+}
+
+func probingAs(t *testing.T, cfg ProbeConfig, test func(s *scripted, verdicts <-chan Verdict)) {
+	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{}
@@ -101,7 +106,8 @@ func probing(t *testing.T, test func(s *scripted, verdicts <-chan Verdict)) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Probe(ctx, "10.0.0.1:11211", ProbeConfig{Dial: s.dial}, func(v Verdict) { verdicts <- v })
+			cfg.Dial = s.dial
+			Probe(ctx, "10.0.0.1:11211", cfg, func(v Verdict) { verdicts <- v })
 		}()
 		test(s, verdicts)
 		cancel()
