@@ -69,7 +69,7 @@ func (c *call) add(ctx context.Context, addr string, o torc.AddOptions) error {
 	}
 	err := c.addMember(ctx, t, addr, o)
 	if o.Contents == torc.RefuseContents && errors.Is(err, torc.ErrNotEmpty) {
-		if o.Contents, err = c.askContents(ctx, addr, err); err != nil {
+		if o.Contents, err = c.askContents(addr, err); err != nil {
 			return err
 		}
 		err = c.addMember(ctx, t, addr, o)
@@ -87,8 +87,8 @@ func (c *call) addMember(ctx context.Context, t torc.Roster, addr string, o torc
 }
 
 // askContents asks what is to become of the entries of the server at addr.
-func (c *call) askContents(ctx context.Context, addr string, notEmpty error) (torc.Contents, error) {
-	flush, err := c.Input.Ask(ctx, addr+" is not empty. Empty it first?")
+func (c *call) askContents(addr string, notEmpty error) (torc.Contents, error) {
+	flush, err := c.ask(addr+" is not empty. Empty it first?")
 	switch {
 	case errors.Is(err, ErrNobody):
 		return 0, fmt.Errorf("%w: say --flush to empty it first, or --keep to have what it holds count as the table's", notEmpty)
@@ -126,7 +126,7 @@ func (c *call) remove(ctx context.Context, addr string, yes bool) error {
 	}
 	last := isLast(v, addr)
 	if last && !yes {
-		yes, err := c.Input.Ask(ctx, addr+" is the last node: without it no key can be reached. Remove it?")
+		yes, err := c.ask(addr+" is the last node: without it no key can be reached. Remove it?")
 		switch {
 		case errors.Is(err, ErrNobody):
 			return fmt.Errorf("%s is the last node, without which no key can be reached: say --yes to remove it all the same", addr)

@@ -87,6 +87,7 @@ const (
 type call struct {
 	*Shell
 	name   string
+	life   context.Context // the shell's, which Ctrl-C does not end
 	out    *bufio.Writer
 	result any  // what --json shows of it, a struct; nil is nothing
 	begun  bool // its JSON object is begun already
@@ -100,7 +101,7 @@ type call struct {
 // step runs one line and reports what came of it. The error is one of writing
 // to Stdout.
 func (s *Shell) step(ctx context.Context, line string) (*call, error) {
-	c := &call{Shell: s, out: bufio.NewWriter(s.Stdout)}
+	c := &call{Shell: s, life: ctx, out: bufio.NewWriter(s.Stdout)}
 	words, err := Split(line)
 	if err == nil && len(words) == 0 {
 		return c, nil
@@ -227,6 +228,10 @@ func (c *call) progress(job string) *terminal.Progress {
 	}
 	return terminal.NewProgress(c.Stderr, c.errStyle(), job)
 }
+
+// ask puts a question. Ctrl-C is an answer to it, so it does not end with the
+// command.
+func (c *call) ask(question string) (yes bool, err error) { return c.Input.Ask(c.life, question) }
 
 // moment bounds an operation that takes a moment.
 func (c *call) moment(ctx context.Context) (context.Context, context.CancelFunc) {
