@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/torc-dht/torc/fleet"
 	"github.com/torc-dht/torc/fleet/zookeeper"
 	"github.com/torc-dht/torc/memcache"
 )
@@ -40,7 +41,9 @@ func newUndrain(g *globals) *cobra.Command {
 if nobody has said it.
 
 A server that was drained holds what it held before, and others took its keys
-meanwhile, so it is emptied first. One that can't be emptied stays drained.`,
+meanwhile. The stamps on the values tell what is stale. A fleet without stamps
+(stamp=off) has the server emptied first, and one that can't be emptied stays
+drained.`,
 		Example:           `  torc fleet undrain 10.0.0.7:11211`,
 		Args:              exactly("HOST:PORT"),
 		ValidArgsFunction: completeMember(g),
@@ -50,7 +53,11 @@ meanwhile, so it is emptied first. One that can't be emptied stays drained.`,
 				return err
 			}
 			return g.withDirectory(cmd, func(ctx context.Context, d *zookeeper.Directory) error {
-				if !noFlush {
+				config, _, err := d.Config(ctx)
+				if err != nil {
+					return err
+				}
+				if config.Stamps == fleet.StampsOff && !noFlush {
 					if err := flushDrained(ctx, d, args[0], shared.TLS); err != nil {
 						return fmt.Errorf("%s stays drained, since it can't be flushed: %w: --no-flush gives it keys all the same", args[0], err)
 					}

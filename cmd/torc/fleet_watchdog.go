@@ -24,8 +24,9 @@ while it answers, and takes the announcement back when it doesn't: one watchdog
 runs beside each memcached. HOST:PORT is the address that clients use, and it is
 checked over that. It never starts or stops the memcached.
 
-A memcached that was away may hold values that have changed since, so it is
-emptied before it is announced again.
+A memcached that was away may hold values that have changed since. The stamps on
+the values tell clients which. In a fleet without stamps (stamp=off) the watchdog
+empties it before it announces it again.
 
 What happens is one line each on standard error. It runs until it is
 interrupted, and then takes the announcement back.`,

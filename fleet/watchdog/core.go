@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -25,15 +26,22 @@ type core struct {
 	since     time.Time // since when connected is as it is
 	reported  int64     // the session that was reported last
 
-	// What stands in ZooKeeper, as far as is known: own and other are only what
-	// was seen last unless looked is true.
-	looked bool
-	own    string // announcement of this session
-	other  string // of another session
+	// What stands in ZooKeeper, as far as is known: own, other and stamped are
+	// only what was seen last unless looked is true.
+	looked  bool
+	own     string // announcement of this session
+	other   string // of another session
+	stamped bool   // stale values do no harm
 
 	// flushed: the server was flushed for the announcement that comes next.
 	// One flush serves one attempt.
 	flushed bool
+	// unclean: it wasn't for the last announcement, or for one before that was
+	// taken over, because of the stamps.
+	unclean bool
+	// lapsed is why the server was down, since the last announcement was begun:
+	// it stood for what the server held before.
+	lapsed error
 
 	busy     bool
 	pausing  bool   // since an attempt failed for a reason that waits for nothing we would be told of
@@ -48,6 +56,8 @@ type core struct {
 type action struct {
 	verb    verb
 	znode   string // announce: the announcement to take over from; withdraw: the one to delete
+	stamped bool   // announce: only if values are stamped
+	reason  error  // withdraw: why
 	session int64  // the session in which it is done
 }
 
@@ -71,9 +81,13 @@ func (c *core) next() action {
 	a := action{verb: c.choose(), session: c.session}
 	switch a.verb {
 	case announce:
-		a.znode = c.other
+		a.znode, a.stamped = c.other, c.trusts()
+		c.unclean, c.lapsed = !c.flushed && (c.unclean || c.stamped), nil
 	case withdraw:
-		a.znode = c.own
+		a.znode, a.reason = c.own, c.reason
+		if c.up {
+			a.reason = cmp.Or(c.lapsed, errUnstamped)
+		}
 	}
 	c.busy = c.busy || a.verb != nothing
 	return a
@@ -83,16 +97,26 @@ func (c *core) choose() verb {
 	switch {
 	case c.busy || c.pausing || !c.connected:
 		return nothing
-	case !c.up && c.own != "":
+	case c.own != "" && (!c.up || c.lapsed != nil):
 		return withdraw
 	case !c.looked:
 		return look
+	case c.own != "" && c.other == "" && c.unclean && !c.stamped && !c.noFlush:
+		return withdraw
 	case !c.up || c.own != "":
 		return nothing
-	case c.other != "" || c.noFlush || c.flushed:
+	case c.other != "" || c.noFlush || c.flushed || c.trusts():
 		return announce
 	}
 	return flush
+}
+
+// errUnstamped is why a server is withdrawn that is well.
+var errUnstamped = errors.New("the fleet's values carry no stamps any more, and it may hold stale ones")
+
+// trusts says whether it is the stamps alone that make a flush needless.
+func (c *core) trusts() bool {
+	return c.stamped && !c.flushed && !c.noFlush && c.other == ""
 }
 
 // probed takes in that the server is up, or not, and why.
@@ -103,6 +127,7 @@ func (c *core) probed(up bool, reason error) {
 	if up {
 		c.report(Event{Kind: Up})
 	} else {
+		c.lapsed = reason
 		c.report(Event{Kind: Down, Reason: reason})
 	}
 }
@@ -140,7 +165,7 @@ func (c *core) outOfTouch(trouble string) {
 	}
 }
 
-// disturbed takes in that something happened to the announcement.
+// disturbed takes in that something happened to the announcement or the config.
 func (c *core) disturbed() { c.looked = false }
 
 // woken takes in that the pause after a failure is over.
@@ -177,7 +202,7 @@ func (c *core) done(a action, s zookeeper.Standing, name string, err error) (pau
 		c.own, c.looked, c.flushed = name, false, false // and watch it
 		c.report(Event{Kind: Announced, Znode: name, TookOver: a.znode})
 	case withdraw:
-		c.report(Event{Kind: Withdrawn, Znode: c.own, Reason: c.reason})
+		c.report(Event{Kind: Withdrawn, Znode: c.own, Reason: a.reason})
 		c.own, c.looked = "", false
 	}
 	return false
@@ -211,7 +236,7 @@ func (c *core) afterLook(s zookeeper.Standing) {
 	default: // an announcement whose answer was lost
 		c.report(Event{Kind: Announced, Znode: s.Own})
 	}
-	c.own, c.other, c.looked = s.Own, s.Other, true
+	c.own, c.other, c.stamped, c.looked = s.Own, s.Other, s.Stamped, true
 }
 
 func (c *core) report(e Event) { c.events = append(c.events, e) }

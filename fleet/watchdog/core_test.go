@@ -104,9 +104,41 @@ func TestCore(t *testing.T) {
 		{"down while ZooKeeper is away", false, announced, []step{
 			{"disconnect", ""}, {"down", ""}, {"session 1", "withdraw x1"},
 		}, "session up flushed announced down"},
-		{"down and up while ZooKeeper is away", false, announced, []step{
-			{"disconnect", ""}, {"down", ""}, {"up", ""}, {"session 1", "look"}, {"ok own=x1", ""},
-		}, "session up flushed announced down up"},
+		{"down and up while ZooKeeper is away: what it held may be gone", false, announced, []step{
+			{"disconnect", ""}, {"down", ""}, {"up", ""}, {"session 1", "withdraw x1"}, {"ok", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"ok x2", "look"}, {"ok own=x2", ""},
+		}, "session up flushed announced down up withdrawn flushed announced"},
+		{"down and up while ZooKeeper is away, and the session expires", false, announced, []step{
+			{"disconnect", ""}, {"down", ""}, {"up", ""}, {"session 2", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"ok x2", "look"}, {"ok own=x2", ""},
+		}, "session up flushed announced down up expired session flushed announced"},
+		{"down and up during the announcement", false, begin, []step{
+			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"down", ""}, {"up", ""}, {"ok x1", "withdraw x1"}, {"ok", "look"}, {"ok", "flush"},
+		}, "session up flushed down up announced withdrawn"},
+		{"down and up during the announcement, its answer lost", false, begin, []step{
+			{"up", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"down", ""}, {"up", ""}, {"lost", "look"}, {"ok own=x1", "withdraw x1"},
+		}, "session up flushed down up announced"},
+		{"with stamps nothing is flushed", false, begin, []step{
+			{"up", "look"}, {"ok stamped", "announce stamped"}, {"ok x1", "look"}, {"ok own=x1 stamped", ""},
+			{"down", "withdraw x1"}, {"ok", "look"}, {"ok stamped", ""}, {"up", "look"}, {"ok stamped", "announce stamped"},
+		}, "session up announced down withdrawn up"},
+		{"with stamps, taking over", false, begin, []step{
+			{"up", "look"}, {"ok other=x0 stamped", "announce x0"}, {"ok x1", "look"}, {"ok own=x1 stamped", ""},
+		}, "session up announced"},
+		{"the stamps go before the announcement", false, begin, []step{
+			{"up", "look"}, {"ok stamped", "announce stamped"}, {"gone", "look"}, {"ok", "flush"}, {"ok", "announce"},
+		}, "session up flushed"},
+		{"the stamps go after it: it may hold stale values", false, begin, []step{
+			{"up", "look"}, {"ok stamped", "announce stamped"}, {"ok x1", "look"}, {"ok own=x1 stamped", ""},
+			{"disturbed", "look"}, {"ok own=x1", "withdraw x1"}, {"ok", "look"}, {"ok", "flush"}, {"ok", "announce"}, {"ok x2", "look"}, {"ok own=x2", ""},
+		}, "session up announced withdrawn flushed announced"},
+		{"the stamps go, and the answer to the announcement is lost", false, begin, []step{
+			{"up", "look"}, {"ok stamped", "announce stamped"}, {"lost", "look"}, {"ok own=x1", "withdraw x1"},
+		}, "session up announced"},
+		{"the stamps go, when it was told not to flush", true, begin, []step{
+			{"up", "look"}, {"ok stamped", "announce"}, {"ok x1", "look"}, {"ok own=x1 stamped", ""}, {"disturbed", "look"}, {"ok own=x1", ""},
+		}, "session up announced"},
+		{"stamps come", false, announced, []step{
+			{"disturbed", "look"}, {"ok own=x1 stamped", ""}, {"disturbed", "look"}, {"ok own=x1", ""},
+		}, "session up flushed announced"},
 		{"the answer to the withdrawal is lost, and it went", false, announced, []step{
 			{"down", "withdraw x1"}, {"disconnect", ""}, {"lost", ""}, {"session 1", "withdraw x1"}, {"ok", "look"}, {"ok", ""},
 		}, "session up flushed announced down withdrawn"},
@@ -141,6 +173,9 @@ func TestCore(t *testing.T) {
 				if a := c.next(); a.verb != nothing {
 					doing = a
 					got = strings.TrimSpace(a.verb.String() + " " + a.znode)
+					if a.stamped {
+						got += " stamped"
+					}
 				}
 				for _, e := range c.take() {
 					kinds = append(kinds, string(e.Kind))
@@ -192,6 +227,7 @@ func happen(t *testing.T, c *core, doing action, what string) {
 			if other, ok := strings.CutPrefix(word, "other="); ok {
 				s.Other = other
 			}
+			s.Stamped = s.Stamped || word == "stamped"
 		}
 		if c.done(doing, s, rest, nil) {
 			t.Fatal("a pause after success")
@@ -240,6 +276,10 @@ type world struct {
 	up        bool
 	znodes    map[string]int64 // name to session; negative ones are others'
 	created   int
+	stamped   bool           // the fleet's values are
+	falls     int            // how often the core was told that the server is down
+	begun     int            // falls when the action under way began
+	fell      map[string]int // for each znode: falls when its announcement began
 
 	deaf  bool // something happened to the announcement while nobody could be told
 	clean bool // nothing that the server holds is older than its last absence
@@ -259,7 +299,7 @@ func (w *world) remove(name string) {
 func (w *world) create(session int64) string {
 	w.created++
 	name := fmt.Sprintf("x%d", w.created)
-	w.znodes[name] = session
+	w.znodes[name], w.fell[name] = session, w.begun
 	return name
 }
 
@@ -293,11 +333,15 @@ func (w *world) carryOut(t *testing.T) (s zookeeper.Standing, name string, err e
 				s.Other = n
 			}
 		}
+		s.Stamped = w.stamped
 	case announce:
+		if a.stamped && !w.stamped {
+			return s, "", zookeeper.ErrGone
+		}
 		if _, stands := w.znodes[a.znode]; a.znode != "" && !stands {
 			return s, "", zookeeper.ErrGone
 		}
-		if len(w.znodes) == 0 && !w.clean && !w.torn {
+		if len(w.znodes) == 0 && !w.clean && !w.torn && !w.stamped {
 			t.Error("announced with stale values")
 		}
 		name = w.create(w.session)
@@ -315,15 +359,25 @@ func (w *world) carryOut(t *testing.T) (s zookeeper.Standing, name string, err e
 }
 
 // TestCoreAtRandom checks, whatever happens in whatever order: nothing is
-// announced that is down or holds stale values; nothing in use is flushed; and
-// when things come to rest, what stands in ZooKeeper is the truth.
+// announced that is down or holds stale values, unless they are stamped; nothing
+// in use is flushed; and when things come to rest, what stands in ZooKeeper is
+// the truth, and was announced after the server was last down.
 func TestCoreAtRandom(t *testing.T) {
 	t.Parallel()
 	announcements, flushes, takeovers := 0, 0, 0
 	for seed := range uint64(5000) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
-		w := world{rnd: rnd, znodes: make(map[string]int64)}
 		var c core
+		w := world{rnd: rnd, znodes: make(map[string]int64), fell: make(map[string]int), stamped: seed%3 == 0}
+		flips := seed%3 == 1
+		changed := func() { // somebody makes the config another one
+			w.stamped = !w.stamped
+			if w.connected {
+				c.disturbed()
+			} else {
+				w.deaf = true
+			}
+		}
 		paused := false
 		tell := func() {
 			c.contact(zookeeper.Contact{Session: w.session, Connected: w.connected})
@@ -333,7 +387,7 @@ func TestCoreAtRandom(t *testing.T) {
 			if a.verb == nothing {
 				return
 			}
-			w.doing = a
+			w.doing, w.begun = a, w.falls
 			switch {
 			case a.verb == announce && !c.up:
 				t.Fatalf("seed %d: announces what is down", seed)
@@ -364,6 +418,7 @@ func TestCoreAtRandom(t *testing.T) {
 				var reason error
 				if !w.up {
 					reason = errors.New("refused")
+					w.falls++
 				}
 				c.probed(w.up, reason)
 			case 1: // the connection breaks
@@ -416,6 +471,9 @@ func TestCoreAtRandom(t *testing.T) {
 			default:
 				answer()
 			}
+			if flips && rnd.IntN(20) == 0 {
+				changed()
+			}
 			if paused && rnd.IntN(3) == 0 {
 				paused = false
 				c.woken()
@@ -457,7 +515,16 @@ func TestCoreAtRandom(t *testing.T) {
 				if n != c.own {
 					t.Fatalf("seed %d: %s stands, and the core believes in %q", seed, n, c.own)
 				}
+				if w.fell[n] != w.falls {
+					t.Fatalf("seed %d: %s stands for a server that has been down since", seed, n)
+				}
 			}
+		}
+		if w.up && !w.stamped && !w.clean && !w.torn && len(w.znodes) == own {
+			t.Fatalf("seed %d: stale values that carry no stamp", seed)
+		}
+		if w.stamped && !flips && w.flushes > 0 {
+			t.Fatalf("seed %d: flushed in spite of the stamps", seed)
 		}
 		if want := map[bool]int{true: 1, false: 0}[w.up]; own != want {
 			t.Fatalf("seed %d: up = %v, and %d announcements", seed, w.up, own)

@@ -18,11 +18,23 @@
 // However the announcement vanished (the session expired, ZooKeeper lost its
 // data, somebody deleted it), it is made again as soon as there is a connection.
 //
+// An announcement stands for one stay of a memcached that kept its memory: to
+// clients, what it doesn't hold it was not given since. So a memcached that was
+// restarted is withdrawn and announced anew, even if it came back before any
+// check could fail (it tells by its process number and its age), and even if it
+// went and came back while ZooKeeper couldn't be told.
+//
 // # Flush before announce
 //
 // A memcached that was away from the fleet still holds what it held, and others
-// took its keys meanwhile: what it holds may be stale. So before it is announced
-// it is emptied, with flush_all, unless it was never away. It was away whenever
+// took its keys meanwhile: what it holds may be stale. Where values are stamped
+// (the fleet's config says so) clients know which, and nothing is emptied. The
+// announcement is made in one transaction with the check that this config still
+// stands; should it be replaced later by one without stamps, the server is
+// withdrawn, emptied and announced again.
+//
+// Without stamps, and where there is no config yet, before it is announced it
+// is emptied, with flush_all, unless it was never away. It was away whenever
 // there was a moment without an announcement of its address. In detail, with
 // what else could happen between the steps:
 //

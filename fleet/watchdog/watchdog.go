@@ -33,7 +33,8 @@ type Config struct {
 	Directory zookeeper.Options
 	// Probe says how the memcached is checked; its TLS is used to flush too.
 	Probe fleet.ProbeConfig
-	// NoFlush announces the memcached with what it holds, stale or not.
+	// NoFlush announces the memcached with what it holds, stale or not. A fleet
+	// whose values are stamped doesn't need it: nothing is flushed there.
 	NoFlush bool
 	// Report is told what happens, in order, from one goroutine. It must not
 	// block for long. nil is allowed.
@@ -131,6 +132,7 @@ func Run(ctx context.Context, cfg Config) error {
 		verdicts:  make(chan fleet.Verdict),
 		outcomes:  make(chan outcome, 1),
 	}
+	cfg.Probe.Restarts = true
 	w.running.Go(func() {
 		fleet.Probe(ctx, cfg.Addr, cfg.Probe, func(v fleet.Verdict) {
 			select {
@@ -163,7 +165,8 @@ type watchdog struct {
 	outcomes  chan outcome
 	running   sync.WaitGroup
 
-	disturbed zookeeper.Disturbance // of the announcement, since the last look
+	disturbed    zookeeper.Disturbance // of the announcement, since the last look
+	reconfigured zookeeper.Disturbance // of the fleet
 }
 
 // outcome is how an action ended.
@@ -199,13 +202,16 @@ func (w *watchdog) loop(ctx context.Context) {
 			w.core.probed(v.Up, v.Reason)
 		case o := <-w.outcomes:
 			if o.verb == look && o.err == nil {
-				w.disturbed = o.standing.Disturbed
+				w.disturbed, w.reconfigured = o.standing.Disturbed, o.standing.Reconfigured
 			}
 			if w.core.done(o.action, o.standing, o.name, o.err) {
 				pause = time.After(backoff(w.core.failures))
 			}
 		case <-w.disturbed:
 			w.disturbed = nil
+			w.core.disturbed()
+		case <-w.reconfigured:
+			w.reconfigured = nil
 			w.core.disturbed()
 		case <-pause:
 			pause = nil
@@ -232,7 +238,7 @@ func (w *watchdog) do(ctx context.Context, a action) outcome {
 	case flush:
 		o.err = w.flush(ctx)
 	case announce:
-		o.name, o.err = w.announcer.Announce(ctx, a.znode)
+		o.name, o.err = w.announcer.Announce(ctx, a.znode, a.stamped)
 	case withdraw:
 		o.err = w.announcer.Withdraw(ctx, a.znode)
 	}

@@ -3,7 +3,6 @@ package watchdog
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -64,7 +64,13 @@ type change struct {
 	view fleet.Membership
 }
 
+// newScene is a fleet without stamps.
 func newScene(t testing.TB, memcachedArgs ...string) *scene {
+	t.Helper()
+	return newSceneAs(t, fleet.Config{Stamps: fleet.StampsOff}, memcachedArgs...)
+}
+
+func newSceneAs(t testing.TB, config fleet.Config, memcachedArgs ...string) *scene {
 	t.Helper()
 	cluster.Need(t, "memcached", "zookeeper")
 	c := cluster.ForTest(t, cluster.Options{})
@@ -76,7 +82,7 @@ func newScene(t testing.TB, memcachedArgs ...string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, cluster: c, mc: mc, zk: z, options: zookeeper.Options{Hosts: []string{z.Addr}}}
+	s := &scene{t: t, cluster: c, mc: mc, zk: z, options: zookeeper.Options{Hosts: []string{z.Addr}, Config: config}}
 	d, err := zookeeper.New(s.options)
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +105,8 @@ func newScene(t testing.TB, memcachedArgs ...string) *scene {
 		cancel()
 		<-done
 	})
+	// Until there is a config, a watchdog flushes to be on the safe side.
+	s.awaitView("the first view", func(fleet.Membership) bool { return true })
 	return s
 }
 
@@ -479,6 +487,72 @@ func TestZooKeeperWiped(t *testing.T) {
 	}
 }
 
+// With stamps a server keeps what it holds, and is another one to the clients
+// each time it has been away.
+func TestStamped(t *testing.T) {
+	s := newSceneAs(t, fleet.Config{Stamps: fleet.StampsOn})
+	s.put()
+	w := s.watch(Config{})
+	s.await(true)
+	first := s.seen().Servers[0].Incarnation
+	must(t, s.mc.Freeze())
+	s.await(false)
+	must(t, s.mc.Thaw())
+	s.await(true)
+	if !s.holds() || w.count(Flushed) > 0 {
+		t.Error("flushed in spite of the stamps")
+	}
+	if s.seen().Servers[0].Incarnation == first {
+		t.Error("the same incarnation after an absence")
+	}
+}
+
+// A memcached that is restarted between two checks has lost what it held, and so
+// is another one to the clients.
+func TestRestartThatNobodySaw(t *testing.T) {
+	s := newSceneAs(t, fleet.Config{Stamps: fleet.StampsOn})
+	next, err := s.cluster.Host("s2").Memcached(t.Context())
+	must(t, err)
+	var target atomic.Value
+	target.Store(s.mc.Addr)
+	w := s.watch(Config{Probe: fleet.ProbeConfig{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, target.Load().(string))
+	}}})
+	s.await(true)
+	first := s.seen().Servers[0].Incarnation
+	target.Store(next.Addr) // there already when the old one goes
+	killed := time.Now()
+	must(t, s.mc.Kill())
+	e := w.await(Withdrawn, 1)
+	if !strings.Contains(e.String(), "it was restarted") {
+		t.Error(e)
+	}
+	s.within(300*time.Millisecond, "out after the restart", killed, e.Time)
+	s.within(time.Second, "back", killed, s.awaitView("another incarnation", func(m fleet.Membership) bool {
+		return len(m.Servers) == 1 && m.Servers[0].Incarnation != first
+	}))
+}
+
+// The same while ZooKeeper is away: when it is back, the announcement of before
+// does not stand for what the memcached holds now.
+func TestRestartWhileZooKeeperIsAway(t *testing.T) {
+	s := newSceneAs(t, fleet.Config{Stamps: fleet.StampsOn})
+	s.options.SessionTimeout = 4 * time.Second
+	w := s.watch(Config{})
+	s.await(true)
+	first := s.seen().Servers[0].Incarnation
+	must(t, s.zk.Kill())
+	w.await(LostContact, 1)
+	must(t, s.mc.Kill())
+	w.await(Down, 1)
+	must(t, s.mc.Restart(t.Context()))
+	w.await(Up, 2)
+	must(t, s.zk.Restart(t.Context()))
+	s.awaitView("another incarnation", func(m fleet.Membership) bool {
+		return m.LostContact.IsZero() && len(m.Servers) == 1 && m.Servers[0].Incarnation != first
+	})
+}
+
 func TestFlushForbidden(t *testing.T) {
 	s := newScene(t, "-F")
 	w := s.watch(Config{})
@@ -517,44 +591,5 @@ func TestNothingThere(t *testing.T) {
 	}
 	if e := w.await(LostContact, 1); !strings.Contains(e.String(), "127.0.0.1:2: connect: connection refused") {
 		t.Error(e)
-	}
-}
-
-func TestConfigErrors(t *testing.T) {
-	t.Parallel()
-	here := zookeeper.Options{Hosts: []string{"127.0.0.1:2181", "localhost:2182", "[::1]:2183"}}
-	there := zookeeper.Options{Hosts: []string{"127.0.0.1:2181", "zk1:2181"}}
-	for name, test := range map[string]struct {
-		cfg  Config
-		says string // empty: nothing is wrong
-	}{
-		"loopback to loopback":      {Config{Addr: "127.0.0.1:11211", Directory: here}, ""},
-		"loopback to elsewhere":     {Config{Addr: "127.0.0.1:11211", Directory: there}, "--announce HOST:PORT"},
-		"localhost to elsewhere":    {Config{Addr: "localhost:11211", Directory: there}, "zk1:2181"},
-		"::1 to elsewhere":          {Config{Addr: "[::1]:11211", Directory: there}, "--announce"},
-		"loopback, but says so":     {Config{Addr: "127.0.0.1:11211", Announce: "127.0.0.1:11211", Directory: there}, ""},
-		"loopback, announced as":    {Config{Addr: "127.0.0.1:11211", Announce: "10.0.0.7:11211", Directory: there}, ""},
-		"elsewhere to elsewhere":    {Config{Addr: "10.0.0.7:11211", Directory: there}, ""},
-		"listening address":         {Config{Addr: "0.0.0.0:11211", Directory: there}, "listen"},
-		"listening address, v6":     {Config{Addr: "[::]:11211", Directory: here}, "listen"},
-		"announced listening":       {Config{Addr: "10.0.0.7:11211", Announce: "0.0.0.0:1", Directory: here}, "listen"},
-		"no port":                   {Config{Addr: "10.0.0.7", Directory: here}, "port"},
-		"no address":                {Config{Directory: here}, "address"},
-		"announced without a port":  {Config{Addr: "10.0.0.7:11211", Announce: "cache7", Directory: here}, "cache7"},
-		"no ZooKeeper":              {Config{Addr: "10.0.0.7:11211"}, "names no ZooKeeper"},
-		"too heavy":                 {Config{Addr: "10.0.0.7:11211", Directory: here, Weight: 2_000_000}, "weight"},
-		"two things wrong, one":     {Config{Addr: "x", Directory: zookeeper.Options{}}, "names no ZooKeeper"},
-		"two things wrong, another": {Config{Addr: "x", Directory: zookeeper.Options{}}, `"x"`},
-	} {
-		err := test.cfg.Validate()
-		switch {
-		case test.says == "" && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case test.says != "" && (err == nil || !errors.Is(err, torc.ErrInvalid) || !strings.Contains(err.Error(), test.says)):
-			t.Errorf("%s: error %v, want one that says %q", name, err, test.says)
-		}
-	}
-	if err := Run(t.Context(), Config{Addr: "x"}); !errors.Is(err, torc.ErrInvalid) {
-		t.Errorf("Run: %v", err)
 	}
 }

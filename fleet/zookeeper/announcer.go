@@ -24,6 +24,19 @@ type Announcer struct {
 	addr      string
 	data      []byte
 	close     sync.Once
+
+	mu struct {
+		sync.Mutex
+		config seenConfig
+	}
+}
+
+// seenConfig is what an Announcer knows of the fleet's config.
+type seenConfig struct {
+	conn    *connection // over which it is watched
+	watch   watch
+	stamped bool
+	version int32 // of the znode
 }
 
 // NewAnnouncer begins to connect to ZooKeeper, to announce the server at addr
@@ -85,8 +98,9 @@ var (
 	// have been done, or may yet be: Look, once there is a connection again,
 	// tells.
 	ErrLost = errLost
-	// ErrGone: the announcement that Announce was to take over is there no more.
-	ErrGone = errors.New("zookeeper: the announcement to take over is gone")
+	// ErrGone: what Announce was to go by, the announcement to take over or the
+	// config with its stamps, is there no more.
+	ErrGone = errors.New("zookeeper: what the announcement was to go by is gone")
 )
 
 // Standing is what stands in the directory about a server.
@@ -100,6 +114,12 @@ type Standing struct {
 	Other string
 	// Disturbed delivers when Own is deleted or changed; nil if there is no Own.
 	Disturbed Disturbance
+	// Stamped says that the fleet's values are stamped, so that it does no harm
+	// if the server holds stale ones. False where there is no config yet.
+	Stamped bool
+	// Reconfigured delivers when the fleet's config changes; nil where there is
+	// none.
+	Reconfigured Disturbance
 }
 
 // Disturbance delivers something, never mind what, when it is time to Look again.
@@ -117,7 +137,11 @@ func (a *Announcer) Look(ctx context.Context) (Standing, error) {
 	if err != nil {
 		return Standing{}, err
 	}
-	var s Standing
+	config, err := a.readConfig(ctx, at)
+	if err != nil {
+		return Standing{}, err
+	}
+	s := Standing{Stamped: config.stamped, Reconfigured: config.watch.events}
 	for _, c := range children { // from the oldest to the newest
 		if !c.own {
 			s.Other = ""
@@ -144,25 +168,68 @@ func (a *Announcer) Look(ctx context.Context) (Standing, error) {
 	return s, nil
 }
 
+// readConfig reads the fleet's config, unless that is known and watched. It
+// writes none: what a fleet is like, its clients say.
+func (a *Announcer) readConfig(ctx context.Context, at contact) (seenConfig, error) {
+	a.mu.Lock()
+	seen := a.mu.config
+	a.mu.Unlock()
+	if seen.conn == at.conn && seen.watch.armed() {
+		return seen, nil
+	}
+	type answer struct {
+		data   []byte
+		stat   *zk.Stat
+		events <-chan zk.Event
+	}
+	got, err := call(ctx, at, func(conn *zk.Conn) (got answer, err error) {
+		got.data, got.stat, got.events, err = conn.GetW(a.directory.layout.config())
+		return got, err
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrNoAuth):
+		seen = seenConfig{}
+	case err != nil:
+		return seenConfig{}, a.directory.failed("reading config", err)
+	default:
+		config, _ := parseConfig(got.data) // what can't be read promises no stamps
+		seen = seenConfig{conn: at.conn, watch: watch{got.events}, stamped: config.stamped(), version: got.stat.Version}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.config = seen
+	return seen, nil
+}
+
 // Announce makes the znode. With over, the name of another session's, it does so
 // only while that exists, in one transaction, and otherwise fails with ErrGone:
-// so the server has not been out of the fleet for a moment.
-func (a *Announcer) Announce(ctx context.Context, over string) (name string, err error) {
+// so the server has not been out of the fleet for a moment. In the same way, with
+// stamped, only while the config is the one by which Look found values stamped.
+func (a *Announcer) Announce(ctx context.Context, over string, stamped bool) (name string, err error) {
 	at, err := a.connected()
 	if err != nil {
 		return "", err
 	}
 	l := a.directory.layout
-	request := &zk.CreateRequest{
+	var operations []any
+	if over != "" {
+		operations = append(operations, &zk.CheckVersionRequest{Path: l.member(over), Version: -1})
+	}
+	if stamped {
+		a.mu.Lock()
+		seen := a.mu.config
+		a.mu.Unlock()
+		if !seen.stamped {
+			return "", ErrGone
+		}
+		operations = append(operations, &zk.CheckVersionRequest{Path: l.config(), Version: seen.version})
+	}
+	operations = append(operations, &zk.CreateRequest{
 		Path:  l.announce(a.addr),
 		Data:  a.data,
 		Acl:   zk.WorldACL(zk.PermAll),
 		Flags: zk.FlagEphemeralSequential,
-	}
-	operations := []any{request}
-	if over != "" {
-		operations = []any{&zk.CheckVersionRequest{Path: l.member(over), Version: -1}, request}
-	}
+	})
 	created, err := call(ctx, at, func(conn *zk.Conn) (string, error) {
 		results, err := conn.Multi(operations...)
 		if err != nil {
@@ -171,7 +238,7 @@ func (a *Announcer) Announce(ctx context.Context, over string) (name string, err
 		return results[len(results)-1].String, nil
 	})
 	switch {
-	case errors.Is(err, zk.ErrNoNode):
+	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrBadVersion):
 		// Or the members' own znode is gone, which the next Look mends.
 		return "", ErrGone
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/fleet"
 	"github.com/torc-dht/torc/internal/cluster"
 )
 
@@ -28,7 +29,7 @@ func TestTakeOver(t *testing.T) {
 	if err != nil || s.Own != "" || s.Other != old {
 		t.Fatalf("%+v, %v; want the other's %s", s, err, old)
 	}
-	name, err := second.Announce(t.Context(), s.Other)
+	name, err := second.Announce(t.Context(), s.Other, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestTakeOver(t *testing.T) {
 
 	// The other one is gone by the time we take over from it.
 	third := announcer(t, o, "10.0.0.1:11211", 0)
-	if _, err := third.Announce(t.Context(), old); !errors.Is(err, ErrGone) {
+	if _, err := third.Announce(t.Context(), old, false); !errors.Is(err, ErrGone) {
 		t.Errorf("over one that is gone: %v", err)
 	}
 	if s, err := third.Look(t.Context()); err != nil || s.Own != "" || s.Other != name {
@@ -124,7 +125,7 @@ func TestAnswerLost(t *testing.T) {
 	}
 	session := a.awaitConnected(t).Session
 	l.CutAnswers()
-	_, err := a.Announce(t.Context(), "")
+	_, err := a.Announce(t.Context(), "", false)
 	if !errors.Is(err, ErrLost) {
 		t.Fatalf("an announcement whose answer is lost: %v", err)
 	}
@@ -219,4 +220,73 @@ func TestAnnouncerCloseWithoutZooKeeper(t *testing.T) {
 	}
 	a.Close() // returns
 	a.Close()
+}
+
+// An announcement that goes by the stamps stands and falls with the config in
+// which they are.
+func TestAnnounceByStamps(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	a := announcer(t, o, "10.0.0.1:11211", 0)
+	look := func() (s Standing) {
+		t.Helper()
+		a.insist(t, func() (err error) {
+			s, err = a.Look(t.Context())
+			return err
+		})
+		return s
+	}
+	if s := look(); s.Stamped || s.Reconfigured != nil {
+		t.Errorf("%+v without a config", s)
+	}
+	if _, err := a.Announce(t.Context(), "", true); !errors.Is(err, ErrGone) {
+		t.Errorf("announced by stamps without a config: %v", err)
+	}
+	d := mustNew(t, o)
+	if _, _, err := d.Config(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := look()
+	if !s.Stamped || s.Reconfigured == nil {
+		t.Fatalf("%+v", s)
+	}
+	if again := look(); again.Reconfigured != s.Reconfigured {
+		t.Error("another watch on the config at each look")
+	}
+	conn := rawConn(t, o)
+	off := newConfig(0, fleet.Config{Stamps: fleet.StampsOff}, 0)
+	if _, err := conn.Set(o.Path+"/config", off.encode(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Announce(t.Context(), "", true); !errors.Is(err, ErrGone) {
+		t.Errorf("announced by stamps that are gone: %v", err)
+	}
+	select {
+	case <-s.Reconfigured:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the watch on the config does not fire")
+	}
+	if s := look(); s.Stamped || s.Own != "" {
+		t.Errorf("%+v with stamps off", s)
+	}
+	if _, err := conn.Set(o.Path+"/config", []byte("hello"), -1); err != nil {
+		t.Fatal(err)
+	}
+	if s := look(); s.Stamped {
+		t.Errorf("%+v with a config that is none", s)
+	}
+	on := newConfig(0, fleet.Config{}, 0)
+	if _, err := conn.Set(o.Path+"/config", on.encode(), -1); err != nil {
+		t.Fatal(err)
+	}
+	a.insist(t, func() error {
+		if _, err := a.Look(t.Context()); err != nil {
+			return err
+		}
+		_, err := a.Announce(t.Context(), "", true)
+		return err
+	})
+	if s := look(); !s.Stamped || s.Own == "" {
+		t.Errorf("%+v", s)
+	}
 }

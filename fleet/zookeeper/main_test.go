@@ -260,7 +260,7 @@ func (a *Announcer) announce(t testing.TB) (name string) {
 	a.insist(t, func() error {
 		s, err := a.Look(t.Context())
 		if name = s.Own; err == nil && name == "" {
-			name, err = a.Announce(t.Context(), "")
+			name, err = a.Announce(t.Context(), "", false)
 		}
 		return err
 	})
