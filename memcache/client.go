@@ -3,6 +3,7 @@ package memcache
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"net"
@@ -253,50 +254,91 @@ func (e *timeoutError) Timeout() bool { return true }
 // Is makes it an os.ErrDeadlineExceeded, as the time-outs of package net are.
 func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
+// asking is a request that is being carried out.
+type asking struct {
+	slot  *slot
+	call  *call
+	sent  bool // call is with a pipe
+	again bool // it is the second attempt
+}
+
 // do sends q and waits for its answer. All its errors are *ConnError.
 func (c *Client) do(ctx context.Context, q *query) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, c.connError(err, false)
 	}
-	s := &c.slots[0]
-	if len(c.slots) > 1 && q.key != "" {
-		s = &c.slots[maphash.String(c.seed, q.key)%uint64(len(c.slots))]
-	}
+	r := c.begin(q)
+	a, _, err := c.finish(ctx, &r, q)
+	return a, err
+}
+
+// begin makes ready to send q; finish has to follow.
+func (c *Client) begin(q *query) asking {
 	cl := c.calls.Get().(*call)
 	cl.op = q.op
-	timeout := c.timeout(q.op)
-	cl.patience = timeout
-	for first := true; ; first = false {
-		if err := c.send(ctx, s, cl, q); err != nil {
-			c.release(cl)
-			return answer{}, err
+	cl.patience = c.timeout(q.op)
+	return asking{slot: c.slotOf(q.key), call: cl}
+}
+
+// slotOf is the place of the connection that requests for key use.
+func (c *Client) slotOf(key string) *slot {
+	if len(c.slots) == 1 || key == "" {
+		return &c.slots[0]
+	}
+	return &c.slots[maphash.String(c.seed, key)%uint64(len(c.slots))]
+}
+
+// finish sends q, unless that is done, and waits for its end. If the call's
+// notice comes before that, it is late, and finish has to be called again. All
+// errors are *ConnError.
+func (c *Client) finish(ctx context.Context, r *asking, q *query) (a answer, isLate bool, err error) {
+	cl := r.call
+	for {
+		if !r.sent {
+			if err := c.send(ctx, r.slot, cl, q); err == errLate {
+				return answer{}, true, nil
+			} else if err != nil {
+				c.release(cl)
+				return answer{}, false, err
+			}
+			r.sent = true
 		}
 		switch c.wait(ctx, cl) {
 		case answered:
 			a, err, sent := cl.answer, cl.err, cl.sent
 			if err == nil {
 				c.release(cl)
-				return a, nil
+				return a, false, nil
 			}
 			cl.err = nil
-			if first && !sent {
-				continue // it found a connection that the server had closed
+			if !r.again && !sent {
+				r.again, r.sent = true, false // it found a connection that the server had closed
+				continue
 			}
 			c.release(cl)
-			return answer{}, c.connError(err, sent)
+			return answer{}, false, c.connError(err, sent)
+		case late:
+			if !cl.signalled() { // else the answer has come meanwhile
+				return answer{}, true, nil
+			}
 		case overdue:
-			err := &timeoutError{timeout, "no answer"}
-			c.bad(err)
-			return answer{}, c.connError(err, true)
+			return answer{}, false, c.tookTooLong(q.op)
 		default:
-			return answer{}, c.gaveUp(ctx, true)
+			return answer{}, false, c.gaveUp(ctx, true)
 		}
 	}
 }
 
+// tookTooLong is the error of a request that was sent and had no answer in time.
+func (c *Client) tookTooLong(o op) error {
+	err := &timeoutError{c.timeout(o), "no answer"}
+	c.bad(err)
+	return c.connError(err, true)
+}
+
 // timeout is how long a request may take; 0 for ever.
 func (c *Client) timeout(o op) time.Duration {
-	if o == opGet || o == opGetAndTouch {
+	if o == opGet || o == opHead || o == opGetAndTouch {
 		return c.cfg.ReadTimeout
 	}
 	return c.cfg.WriteTimeout
@@ -304,21 +346,23 @@ func (c *Client) timeout(o op) time.Duration {
 
 // release keeps a call that was never sent, or was answered, for another request.
 func (c *Client) release(cl *call) {
-	cl.answer, cl.err = answer{}, nil
+	cl.answer, cl.err, cl.notice = answer{}, nil, 0
 	c.calls.Put(cl)
 }
 
-// send sends q on the connection of s, which it makes if need be.
+// errLate says that the notice of a call came before it was sent.
+var errLate = errors.New("memcache: not sent yet")
+
+// send sends q on the connection of s, which it makes if need be. It returns
+// errLate if the call's notice comes before that.
 func (c *Client) send(ctx context.Context, s *slot, cl *call, q *query) error {
 	for {
 		p := s.pipe.Load()
 		if p == nil {
-			began := time.Now()
 			var err error
-			if p, err = c.connect(ctx, s, cl.patience); err != nil {
+			if p, err = c.connect(ctx, s, cl); err != nil {
 				return err
 			}
-			cl.spend(time.Since(began))
 		}
 		room, err := p.send(ctx, cl, q)
 		switch {
@@ -328,11 +372,9 @@ func (c *Client) send(ctx context.Context, s *slot, cl *call, q *query) error {
 			}
 			return nil
 		case room != nil:
-			began := time.Now()
-			if err := c.waitForRoom(ctx, cl.patience, room); err != nil {
+			if err := c.waitForRoom(ctx, cl, room); err != nil {
 				return err
 			}
-			cl.spend(time.Since(began))
 		default:
 			s.pipe.CompareAndSwap(p, nil) // dead: the next round dials
 		}
@@ -349,7 +391,7 @@ func (c *Client) wait(ctx context.Context, cl *call) signal {
 	case s := <-cl.done:
 		return s
 	case <-done:
-		cl.abandoned.Store(true)
+		cl.stage.Store(stageGivenUp)
 		return givenUp
 	}
 }
@@ -364,25 +406,53 @@ func (c *Client) gaveUp(ctx context.Context, sent bool) error {
 	return c.connError(err, sent)
 }
 
-// waitForRoom waits until a connection may have room for another request.
-func (c *Client) waitForRoom(ctx context.Context, patience time.Duration, room <-chan struct{}) error {
-	late, stop := after(patience)
-	defer stop()
-	select {
-	case <-room:
+// waitForRoom waits until a connection may have room for another request. It
+// returns errLate if the call's notice comes before that.
+func (c *Client) waitForRoom(ctx context.Context, cl *call, room <-chan struct{}) error {
+	patience := cl.patience
+	return c.noRoom(ctx, waitUnsent(ctx, cl, room), patience)
+}
+
+// noRoom is the error of who waited for room, with so much patience, and how that
+// ended; nil if there may be room.
+func (c *Client) noRoom(ctx context.Context, how signal, patience time.Duration) error {
+	switch how {
+	case answered:
 		return nil
-	case <-ctx.Done():
-		return c.connError(fmt.Errorf("%w: %w", errFull, ctx.Err()), false)
-	case <-late:
+	case late:
+		return errLate
+	case overdue:
 		return c.connError(fmt.Errorf("%w: %w", errFull, &timeoutError{patience, "no room"}), false)
+	default:
+		return c.connError(fmt.Errorf("%w: %w", errFull, ctx.Err()), false)
 	}
 }
 
-// after is time.After that can be stopped, and never comes if patience is 0.
-func after(patience time.Duration) (<-chan time.Time, func() bool) {
-	if patience == 0 {
-		return nil, func() bool { return false }
+// waitUnsent waits, with a call that is not sent, until ready is closed, which
+// counts as answered, or its patience, its notice or ctx ends. It takes the time
+// off the call's.
+func waitUnsent(ctx context.Context, cl *call, ready <-chan struct{}) signal {
+	began := time.Now()
+	until, then := cl.patience, overdue
+	if cl.notice > 0 && (until == 0 || cl.notice < until) {
+		until, then = cl.notice, late
 	}
-	t := time.NewTimer(patience)
-	return t.C, t.Stop
+	var up <-chan time.Time
+	if until > 0 {
+		t := time.NewTimer(until)
+		defer t.Stop()
+		up = t.C
+	}
+	select {
+	case <-ready:
+		then = answered
+	case <-ctx.Done():
+		then = givenUp
+	case <-up:
+	}
+	cl.spend(time.Since(began))
+	if then == late {
+		cl.notice = 0
+	}
+	return then
 }

@@ -31,48 +31,61 @@ func (e *backoffError) Error() string {
 func (e *backoffError) Unwrap() error { return e.err }
 
 // connect returns the pipe of s: the one that is there, or a new one that it
-// has made, or it says why not. It waits no longer than patience, 0 for ever.
-func (c *Client) connect(ctx context.Context, s *slot, patience time.Duration) (*pipe, error) {
-	c.mu.Lock()
-	if c.mu.closed {
-		c.mu.Unlock()
-		return nil, c.connError(ErrClosed, false)
-	}
-	if p := s.pipe.Load(); p != nil {
-		c.mu.Unlock()
-		return p, nil
-	}
-	d := s.dialing
+// has made, or it says why not. It returns errLate if the notice of cl, for which
+// the pipe is, comes before that.
+func (c *Client) connect(ctx context.Context, s *slot, cl *call) (*pipe, error) {
+	p, d, err := c.pipeOf(s)
 	if d == nil {
-		if until := c.mu.retry; time.Now().Before(until) {
-			c.mu.Unlock()
-			_, err := c.Failing()
-			if err == nil {
-				err = errServerClosed
-			}
-			return nil, c.connError(&backoffError{until, err}, false)
-		}
-		d = &dial{done: make(chan struct{})}
-		s.dialing = d
-		c.wg.Add(1)
-		go c.fill(s, d)
+		return p, err
 	}
-	c.mu.Unlock()
-	late, stop := after(patience)
-	defer stop()
-	select {
-	case <-d.done:
+	patience := cl.patience
+	return c.dialled(ctx, d, waitUnsent(ctx, cl, d.done), patience)
+}
+
+// dialled is what came of d for who waited for it, with so much patience, and how
+// that ended.
+func (c *Client) dialled(ctx context.Context, d *dial, how signal, patience time.Duration) (*pipe, error) {
+	switch how {
+	case answered:
 		if d.err != nil {
 			return nil, c.connError(d.err, false)
 		}
 		return d.p, nil
-	case <-ctx.Done():
-		return nil, c.gaveUp(ctx, false)
-	case <-late:
+	case late:
+		return nil, errLate
+	case overdue:
 		err := &timeoutError{patience, "no connection"}
 		c.bad(err)
 		return nil, c.connError(err, false)
+	default:
+		return nil, c.gaveUp(ctx, false)
 	}
+}
+
+// pipeOf returns the pipe of s, or the making of one, which it begins if need be,
+// or why there is to be none now.
+func (c *Client) pipeOf(s *slot) (*pipe, *dial, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed {
+		return nil, nil, c.connError(ErrClosed, false)
+	}
+	if p := s.pipe.Load(); p != nil {
+		return p, nil, nil
+	}
+	if s.dialing == nil {
+		if until := c.mu.retry; time.Now().Before(until) {
+			_, err := c.Failing()
+			if err == nil {
+				err = errServerClosed
+			}
+			return nil, nil, c.connError(&backoffError{until, err}, false)
+		}
+		s.dialing = &dial{done: make(chan struct{})}
+		c.wg.Add(1)
+		go c.fill(s, s.dialing)
+	}
+	return nil, s.dialing, nil
 }
 
 // fill makes the pipe of s.

@@ -20,18 +20,28 @@ func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration)
 	return c.get(ctx, query{op: opGetAndTouch, key: key, exp: exptime(ttl, time.Now)})
 }
 
+// Head is Get without the value: it returns the item's flags, CAS and TTL.
+func (c *Client) Head(ctx context.Context, key string) (Item, error) {
+	return c.get(ctx, query{op: opHead, key: key})
+}
+
 func (c *Client) get(ctx context.Context, q query) (Item, error) {
 	a, err := c.ask(ctx, &q)
 	if err != nil {
 		return Item{}, err
 	}
-	item := Item{Key: q.key, Value: a.value, Flags: a.flags, CAS: a.cas}
+	return a.item(q.key), nil
+}
+
+// item is what a found at key.
+func (a *answer) item(key string) Item {
+	item := Item{Key: key, Value: a.value, Flags: a.flags, CAS: a.cas}
 	if a.ttl >= 0 {
 		// A server that counts down to 0 has not let it expire yet, and 0 would
 		// mean for ever.
 		item.TTL = time.Duration(max(a.ttl, 1)) * time.Second
 	}
-	return item, nil
+	return item
 }
 
 // Set stores item as mode says, and returns the CAS of what is stored then. The
@@ -44,17 +54,26 @@ func (c *Client) get(ctx context.Context, q query) (Item, error) {
 // that the server doesn't take it, and then no longer has the item that it had
 // before.
 func (c *Client) Set(ctx context.Context, item Item, mode Mode) (cas uint64, err error) {
+	q, err := c.setQuery(item, mode)
+	if err != nil {
+		return 0, err
+	}
+	a, err := c.ask(ctx, &q)
+	return a.cas, err
+}
+
+// setQuery asks to store item, or says why that can't be asked.
+func (c *Client) setQuery(item Item, mode Mode) (query, error) {
 	if int(mode) >= len(modeFlags) {
-		return 0, fmt.Errorf("memcache: Mode(%d) is none", mode)
+		return query{}, fmt.Errorf("memcache: Mode(%d) is none", mode)
 	}
 	if len(item.Value) > c.cfg.MaxValue {
-		return 0, fmt.Errorf("%w: %d bytes, and Config.MaxValue is %d", ErrTooLarge, len(item.Value), c.cfg.MaxValue)
+		return query{}, fmt.Errorf("%w: %d bytes, and Config.MaxValue is %d", ErrTooLarge, len(item.Value), c.cfg.MaxValue)
 	}
-	a, err := c.ask(ctx, &query{
+	return query{
 		op: opSet, mode: mode, key: item.Key, value: item.Value,
 		flags: item.Flags, cas: item.CAS, exp: exptime(item.TTL, time.Now),
-	})
-	return a.cas, err
+	}, nil
 }
 
 // Delete removes the item at key. ErrNotFound says that there was none; with a
@@ -136,25 +155,33 @@ func (c *Client) ask(ctx context.Context, q *query) (answer, error) {
 		}
 	}
 	a, err := c.do(ctx, q)
+	if err == nil {
+		err = c.refusal(q, &a)
+	}
 	if err != nil {
 		return answer{}, err
 	}
+	return a, nil
+}
+
+// refusal is the error that a, the answer to q, says; nil if it is done.
+func (c *Client) refusal(q *query, a *answer) error {
 	switch a.code {
 	case codeEN, codeNF:
-		return answer{}, ErrNotFound
+		return ErrNotFound
 	case codeNS:
-		return answer{}, ErrNotStored
+		return ErrNotStored
 	case codeEX:
-		return answer{}, ErrExists
+		return ErrExists
 	case codeError:
 		err := &ServerError{Addr: c.addr, Line: a.text}
 		if q.op == opSet && strings.HasPrefix(a.text, "SERVER_ERROR object too large") {
-			return answer{}, fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, len(q.value), err)
+			return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, len(q.value), err)
 		}
-		return answer{}, err
+		return err
 	}
 	if a.tooLarge {
-		return answer{}, fmt.Errorf("%w: the value at %s has %d bytes, and Config.MaxValue is %d", ErrTooLarge, c.addr, a.size, c.cfg.MaxValue)
+		return fmt.Errorf("%w: the value at %s has %d bytes, and Config.MaxValue is %d", ErrTooLarge, c.addr, a.size, c.cfg.MaxValue)
 	}
-	return a, nil
+	return nil
 }

@@ -7,6 +7,7 @@ type op uint8
 
 const (
 	opGet op = iota
+	opHead
 	opGetAndTouch
 	opTouch
 	opSet
@@ -61,6 +62,9 @@ var modeFlags = [...]string{
 // maxQueryOverhead is more than a query takes beside its key and its value.
 const maxQueryOverhead = 128
 
+// maxLen is more than q takes over the wire.
+func (q *query) maxLen() int { return len(q.key) + len(q.value) + maxQueryOverhead }
+
 // appendQuery appends q as it goes over the wire. It keeps nothing of q.
 func appendQuery(dst []byte, q *query, o opaque) []byte {
 	switch q.op {
@@ -68,6 +72,10 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
 		dst = append(dst, " v f c t"...)
+	case opHead:
+		dst = append(dst, "mg "...)
+		dst = appendKey(dst, q.key, q.encoded)
+		dst = append(dst, " f c t"...)
 	case opGetAndTouch:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)

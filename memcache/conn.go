@@ -39,6 +39,11 @@ type pipeLimits struct {
 // goroutine, which would double what a call takes, and of many callers all but
 // two only append and wait.
 //
+// Who has read roles of several pipes reads one of them, and parks the others: to
+// hold them would make others' answers wait for what comes over the one. A parked
+// role is its caller's again when he comes back to it, unless another call, a
+// sweep or the end of the pipe has given it to the pipe's own goroutine before.
+//
 // Locks are taken in the order inbox, mu. Neither is held during I/O.
 type pipe struct {
 	client  *Client
@@ -51,8 +56,8 @@ type pipe struct {
 	turn    chan bool // has room for one: gives run the read role, true if the pipe is alive
 
 	// Only the caller that reads touches these.
-	unflushed bool      // it has the write role too, and uses it once it has looked
-	lastLone  time.Time // when the last such caller sent
+	unflushed bool          // it has the write role too, and uses it once it has looked
+	lastLone  time.Duration // when the last such caller sent, since born
 
 	reads    atomic.Uint64 // how often bytes came
 	answered atomic.Uint64 // calls that have left inbox
@@ -63,6 +68,7 @@ type pipe struct {
 		buf      []byte
 		spare    []byte
 		writing  bool // somebody has the write role
+		promised int  // bytes that are about to be appended to buf, at most
 		queued   int  // queries in buf
 		crowd    bool // the last write carried more than one
 		reading  readRole
@@ -76,7 +82,7 @@ type pipe struct {
 		mark     opaque
 		room     chan struct{} // closed when there may be room again; nil if nobody waits
 
-		now        time.Duration // since born; as of the last sweep, or arming
+		now        time.Duration // since born; as of the last sweep, arming, or taking of the write role
 		armed      bool          // a sweep is due
 		delay      time.Duration // that it was armed with
 		reads      uint64        // as of the last sweep
@@ -96,6 +102,7 @@ type readRole uint8
 const (
 	readNobody readRole = iota // nothing is under way
 	readCaller                 // the caller of mu.lone
+	readParked                 // nobody yet: the caller of mu.lone comes back to it, unless somebody needs it sooner
 	readRun                    // run
 )
 
@@ -187,7 +194,7 @@ func (p *pipe) fail(err error) {
 	p.mu.dead = err
 	abort := p.inFlightLocked() > 0
 	p.freeLocked()
-	if p.mu.reading == readNobody {
+	if p.mu.reading == readNobody || p.mu.reading == readParked {
 		p.readByRunLocked()
 	}
 	p.mu.Unlock()

@@ -86,7 +86,7 @@ func (p *pipe) readAnswer() error {
 	if cl == nil {
 		return fmt.Errorf("%w: %w", errUnasked, badLine(line, "the answer to no request"))
 	}
-	a, err := p.reader.answer(line, cl.op, cl.mark, !cl.abandoned.Load())
+	a, err := p.reader.answer(line, cl.op, cl.mark, !cl.abandoned())
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (p *pipe) readAnswer() error {
 // Then it hands the read role on. How cl ended, its channel says.
 func (p *pipe) readFor(cl *call) {
 	var err error
-	for err == nil && (len(cl.done) == 0 || p.reader.ready()) {
+	for err == nil && (!cl.signalled() || p.reader.ready()) {
 		if p.reader.ready() {
 			err = p.readAnswer()
 		} else if p.reader.buffered() {
@@ -130,7 +130,6 @@ func (p *pipe) readFor(cl *call) {
 // stopReadingLocked takes the read role from the caller that has it: run goes on
 // if there is something to read.
 func (p *pipe) stopReadingLocked() {
-	p.mu.lone, p.mu.loneCtx = nil, nil
 	if p.mu.broke {
 		p.mu.broke = false
 		p.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // fails on a closed connection alone
@@ -138,12 +137,14 @@ func (p *pipe) stopReadingLocked() {
 	if p.mu.dead != nil || p.inFlightLocked() > 0 || p.reader.buffered() {
 		p.readByRunLocked()
 	} else {
+		p.mu.lone, p.mu.loneCtx = nil, nil
 		p.mu.reading = readNobody
 	}
 }
 
-// readByRunLocked gives run the read role, which nobody has.
+// readByRunLocked gives run the read role, which nobody uses.
 func (p *pipe) readByRunLocked() {
+	p.mu.lone, p.mu.loneCtx = nil, nil
 	p.mu.reading = readRun
 	p.turn <- p.mu.dead == nil
 }

@@ -1,7 +1,9 @@
 package memcache
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -45,10 +47,12 @@ func (p *pipe) sweep() {
 	}
 	stalled := now-p.mu.quietSince >= p.limits.stall
 	delay := p.limits.interval
-	if p.mu.lone != nil {
-		if p.overdue(p.mu.lone, now) || p.mu.loneCtx.Err() != nil {
+	if lone := p.mu.lone; p.mu.reading == readParked {
+		p.readByRunLocked()
+	} else if lone != nil {
+		if p.overdue(lone, now) || lone.lateIn(now) == 0 || p.mu.loneCtx.Err() != nil || lone.severally() {
 			p.breakOffLocked()
-		} else if p.mu.loneCtx.Done() != nil {
+		} else if lone.mayLeave(p.mu.loneCtx) {
 			delay = min(delay, sweepLone)
 		}
 	}
@@ -56,13 +60,25 @@ func (p *pipe) sweep() {
 	p.takePendingLocked()
 	p.mu.Unlock()
 
+	soon := delay
 	for _, cl := range p.inbox.calls[p.inbox.head:] {
-		if !p.overdue(cl, now) {
-			continue
+		switch in := cl.lateIn(now); {
+		case p.overdue(cl, now):
+			cl.patience, cl.notice = 0, 0
+			cl.end(overdue)
+		case in == 0:
+			cl.notice = 0
+			cl.end(late)
+		default:
+			soon = min(soon, in)
 		}
-		cl.patience = 0
-		cl.abandoned.Store(true)
-		cl.end(overdue)
+	}
+	if soon < delay {
+		p.mu.Lock()
+		if p.mu.dead == nil {
+			p.armLocked(soon)
+		}
+		p.mu.Unlock()
 	}
 	p.inbox.Unlock()
 	if stalled {
@@ -74,6 +90,21 @@ func (p *pipe) sweep() {
 func (p *pipe) overdue(cl *call, now time.Duration) bool {
 	return cl.patience > 0 && now-cl.since >= cl.patience-p.limits.interval
 }
+
+// lateIn is how long it is until cl's waiter is to be given notice; more than
+// any time if he is not.
+func (cl *call) lateIn(now time.Duration) time.Duration {
+	if cl.notice == 0 {
+		return math.MaxInt64
+	}
+	return max(cl.notice-(now-cl.since), 0)
+}
+
+// mayLeave says whether the caller that reads for cl may have to leave before.
+func (cl *call) mayLeave(ctx context.Context) bool { return ctx.Done() != nil || cl.severally() }
+
+// severally says whether cl's waiter waits for other connections, too.
+func (cl *call) severally() bool { return cl.wave != nil && cl.wave.several }
 
 // stallError is why a pipe broke that had calls under way and read nothing.
 type stallError struct{ after time.Duration }

@@ -26,6 +26,9 @@ type socket struct {
 	then  func() error
 	read  int
 	rerr  error
+
+	look1 func(fd uintptr) bool
+	in1   [1]byte
 }
 
 // newSocket returns nil if nc is not a plain connection of the system's: one
@@ -63,6 +66,10 @@ func newSocket(nc net.Conn) *socket {
 		}
 		return false
 	}
+	s.look1 = func(fd uintptr) bool {
+		s.read, s.rerr = retry(syscall.Read, fd, s.in1[:])
+		return true
+	}
 	return s
 }
 
@@ -86,6 +93,22 @@ func (s *socket) write(b []byte) (int, error) {
 		return 0, err
 	}
 	return s.wrote, nil
+}
+
+// look says without waiting what has come that nobody asked for, the end of the
+// stream included; nil if nothing has. It is a use by the reader.
+func (s *socket) look() error {
+	switch err := s.raw.Read(s.look1); {
+	case err != nil:
+		return err
+	case s.rerr == syscall.EAGAIN:
+		return nil
+	case s.rerr != nil:
+		return s.rerr
+	case s.read == 0:
+		return io.EOF
+	}
+	return errUnasked
 }
 
 // readAfter looks whether something has come that nobody asked for, the end of

@@ -18,37 +18,16 @@ var errFull = errors.New("too many requests wait for this server already")
 func (p *pipe) send(ctx context.Context, cl *call, q *query) (room <-chan struct{}, err error) {
 	p.mu.Lock()
 	inFlight := p.inFlightLocked()
-	if room, err := p.admitLocked(inFlight, q); err != nil {
+	if room, err := p.admitLocked(inFlight, q.maxLen()); err != nil {
 		p.mu.Unlock()
 		return room, err
 	}
-	reads := p.mu.reading == readNobody
-	if reads {
-		p.mu.reading = readCaller
-		p.mu.lone, p.mu.loneCtx = cl, ctx
-	}
-	p.mu.mark = (p.mu.mark + 1) & opaqueMask
-	cl.mark = p.mu.mark
-	cl.reads = reads
-	cl.at = p.mu.appended
-	before := len(p.mu.buf)
-	p.mu.buf = appendQuery(p.mu.buf, q, cl.mark)
-	p.mu.appended += int64(len(p.mu.buf) - before)
-	p.mu.pending = append(p.mu.pending, cl)
-	p.mu.calls++
-	p.mu.queued++
-	if !p.mu.armed {
-		p.mu.now = time.Since(p.born)
-		p.mu.quietSince = p.mu.now
-		p.armLocked(p.limits.interval)
-	}
-	if reads && ctx.Done() != nil && p.mu.delay > sweepLone {
-		p.armLocked(sweepLone)
-	}
-	cl.since = p.mu.now
 	crowd := inFlight > 0 || p.mu.crowd
-	mine := !p.mu.writing
-	p.mu.writing = true
+	mine, now := p.takeWritingLocked()
+	reads := p.takeReadingLocked(ctx, cl)
+	cl.reads = reads
+	p.appendLocked(cl, q)
+	p.mu.calls++
 	p.mu.Unlock()
 	if mine {
 		if crowd {
@@ -57,7 +36,7 @@ func (p *pipe) send(ctx context.Context, cl *call, q *query) (room <-chan struct
 			runtime.Gosched()
 			runtime.Gosched()
 		}
-		if reads && !p.fresh() {
+		if reads && !p.fresh(now) {
 			p.unflushed = true
 		} else if err := p.flush(); err != nil {
 			p.fail(err)
@@ -66,19 +45,82 @@ func (p *pipe) send(ctx context.Context, cl *call, q *query) (room <-chan struct
 	return nil, nil
 }
 
-// admitLocked says whether the pipe can take q now.
-func (p *pipe) admitLocked(inFlight int, q *query) (room <-chan struct{}, err error) {
+// takeWritingLocked takes the write role if nobody has it, for queries that are
+// about to be appended. The role comes with the time, since born: others that
+// append before it is laid down need no better one.
+func (p *pipe) takeWritingLocked() (mine bool, now time.Duration) {
+	mine = !p.mu.writing
+	if mine {
+		p.mu.now = time.Since(p.born)
+	}
+	p.mu.writing = true
+	if !p.mu.armed {
+		p.mu.quietSince = p.mu.now
+		p.armLocked(p.limits.interval)
+	}
+	return mine, p.mu.now
+}
+
+// takeReadingLocked takes the read role if nobody has it, for a caller with
+// calls to send of which cl will be the last.
+func (p *pipe) takeReadingLocked(ctx context.Context, cl *call) bool {
+	switch p.mu.reading {
+	case readParked:
+		p.readByRunLocked()
+		return false
+	case readNobody:
+	default:
+		return false
+	}
+	p.mu.reading = readCaller
+	p.mu.lone, p.mu.loneCtx = cl, ctx
+	cl.since = p.mu.now
+	if p.mu.delay > sweepLone && cl.mayLeave(ctx) {
+		p.armLocked(sweepLone)
+	}
+	return true
+}
+
+// appendLocked encodes q and puts cl among the calls under way.
+func (p *pipe) appendLocked(cl *call, q *query) {
+	p.mu.mark = (p.mu.mark + 1) & opaqueMask
+	cl.mark = p.mu.mark
+	cl.since = p.mu.now
+	cl.at = p.mu.appended
+	before := len(p.mu.buf)
+	p.mu.buf = appendQuery(p.mu.buf, q, cl.mark)
+	p.mu.appended += int64(len(p.mu.buf) - before)
+	p.mu.pending = append(p.mu.pending, cl)
+	p.mu.queued++
+	if cl.notice > 0 && p.mu.delay > cl.notice {
+		p.armLocked(cl.notice)
+	}
+}
+
+// admitLocked says whether the pipe can take a query of that size now.
+func (p *pipe) admitLocked(inFlight, size int) (room <-chan struct{}, err error) {
 	if p.mu.dead != nil {
 		return nil, p.mu.dead
 	}
-	size := len(p.mu.buf) + len(q.key) + len(q.value) + maxQueryOverhead
-	if inFlight < p.limits.calls && (len(p.mu.buf) == 0 || size <= p.limits.bytes) {
+	if p.fitsLocked(inFlight, 1, size) {
 		return nil, nil
 	}
+	return p.roomLocked(), errFull
+}
+
+// fitsLocked says whether there is room for n more calls of that size together.
+// One may always wait to be written.
+func (p *pipe) fitsLocked(inFlight, n, size int) bool {
+	waiting := len(p.mu.buf) + p.mu.promised
+	return inFlight+n <= p.limits.calls && (waiting+size <= p.limits.bytes || waiting == 0 && n == 1)
+}
+
+// roomLocked is closed when it is worth trying again.
+func (p *pipe) roomLocked() <-chan struct{} {
 	if p.mu.room == nil {
 		p.mu.room = make(chan struct{})
 	}
-	return p.mu.room, errFull
+	return p.mu.room
 }
 
 // freshFor is how long after a lone call was sent the next may be without looking
@@ -87,10 +129,10 @@ func (p *pipe) admitLocked(inFlight int, q *query) (room <-chan struct{}, err er
 // doesn't feel it.
 const freshFor = time.Millisecond
 
-// fresh says whether the last lone call was sent just now, and notes this one.
-func (p *pipe) fresh() bool {
-	now := time.Now()
-	fresh := now.Sub(p.lastLone) < freshFor
+// fresh says whether the last lone call was sent just now, and notes this one,
+// which is sent at now. Only the caller that reads may ask.
+func (p *pipe) fresh(now time.Duration) bool {
+	fresh := p.lastLone > 0 && now-p.lastLone < freshFor
 	p.lastLone = now
 	return fresh
 }

@@ -187,7 +187,7 @@ func (a *answer) fits(o op, mark opaque) bool {
 	case codeMN:
 		return o == opNoop
 	case codeEN:
-		return (o == opGet || o == opGetAndTouch || o == opTouch) && (!a.marked || isOpaque(a.opaque, mark))
+		return (o == opGet || o == opHead || o == opGetAndTouch || o == opTouch) && (!a.marked || isOpaque(a.opaque, mark))
 	}
 	if !a.marked || !isOpaque(a.opaque, mark) {
 		return false
@@ -195,7 +195,7 @@ func (a *answer) fits(o op, mark opaque) bool {
 	switch o {
 	case opGet, opGetAndTouch:
 		return a.code == codeVA
-	case opTouch:
+	case opHead, opTouch:
 		return a.code == codeHD
 	case opSet:
 		return a.code == codeHD || a.code == codeNS || a.code == codeEX || a.code == codeNF
