@@ -208,14 +208,16 @@ func (c *call) keyed(ctx context.Context, key string) (context.Context, context.
 	return ctx, cancel, nil
 }
 
-// needMembers fails where there is no member to hold a key, and says what to do.
+// needMembers fails where there is no node for any key, and says what to do.
 func (c *call) needMembers(ctx context.Context) error {
 	v, err := c.view(ctx)
 	if err != nil {
 		return err
 	}
-	if len(v.Members) > 0 {
-		return nil
+	for _, m := range v.Members {
+		if m.State != torc.Drained {
+			return nil
+		}
 	}
 	if _, ok := c.Table.(torc.Roster); ok {
 		return errors.New("there are no nodes: add a node first, with add HOST:PORT")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -88,7 +89,7 @@ func (c *call) addMember(ctx context.Context, t torc.Roster, addr string, o torc
 
 // askContents asks what is to become of the entries of the server at addr.
 func (c *call) askContents(addr string, notEmpty error) (torc.Contents, error) {
-	flush, err := c.ask(addr+" is not empty. Empty it first?")
+	flush, err := c.ask(addr + " is not empty. Empty it first?")
 	switch {
 	case errors.Is(err, ErrNobody):
 		return 0, fmt.Errorf("%w: say --flush to empty it first, or --keep to have what it holds count as the table's", notEmpty)
@@ -126,7 +127,7 @@ func (c *call) remove(ctx context.Context, addr string, yes bool) error {
 	}
 	last := isLast(v, addr)
 	if last && !yes {
-		yes, err := c.ask(addr+" is the last node: without it no key can be reached. Remove it?")
+		yes, err := c.ask(addr + " is the last node: without it no key can be reached. Remove it?")
 		switch {
 		case errors.Is(err, ErrNobody):
 			return fmt.Errorf("%s is the last node, without which no key can be reached: say --yes to remove it all the same", addr)
@@ -191,6 +192,9 @@ func (c *call) follow(ctx context.Context, addr, what string) error {
 		return fmt.Errorf("%w: %w", &partial{addr + " was " + what + ", but not all entries were moved (" + textform.Rebalanced(done, false) + "); rebalance goes on with it"}, err)
 	}
 	c.print(addr + " " + what + ": " + textform.Rebalanced(done, false) + "\n")
+	if v, err := c.view(ctx); err == nil && slices.ContainsFunc(v.Members, func(m torc.Member) bool { return m.Addr == addr && m.State == torc.Drained }) {
+		c.note("it stays, drained, until its watchdog ends; add takes it back")
+	}
 	return nil
 }
 

@@ -8,168 +8,46 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/creack/pty"
-	"golang.org/x/term"
+	"github.com/torc-dht/torc/internal/console"
 )
 
-// patience bounds each wait, on a machine that has much else to do.
-const patience = 20 * time.Second
-
-// console is a shell at a terminal, and the person before it.
-type console struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	pty  *os.File
-	tty  *os.File
-	read chan struct{} // closed when all output was read
-
-	mu struct {
-		sync.Mutex
-		output  string // not yet seen
-		arrived chan struct{}
-	}
-}
-
-// open starts a shell whose home is at home, in a terminal of 80 columns.
-func open(t *testing.T, home string, env ...string) *console {
+// open starts a shell whose home is at home.
+func open(t *testing.T, home string, env ...string) *console.Console {
 	t.Helper()
-	c := &console{t: t, read: make(chan struct{})}
-	c.mu.arrived = make(chan struct{}, 1)
-	var err error
-	if c.pty, c.tty, err = pty.Open(); err != nil {
-		t.Fatal(err)
-	}
-	c.resize(80)
-	c.cmd = exec.Command(os.Args[0])
-	c.cmd.Env = append([]string{"SHELL_TEST_CHILD=1", "TERM=xterm", "HOME=" + home}, env...)
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = c.tty, c.tty, c.tty
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(c.read)
-		b := make([]byte, 4096)
-		for {
-			n, err := c.pty.Read(b)
-			if err != nil {
-				return
-			}
-			c.mu.Lock()
-			c.mu.output += string(b[:n])
-			c.mu.Unlock()
-			select {
-			case c.mu.arrived <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // it has ended, if the test went well
-		_ = c.cmd.Wait()
-		_ = c.tty.Close()
-		_ = c.pty.Close()
-		<-c.read
-	})
-	c.sees("> ")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append([]string{"SHELL_TEST_CHILD=1", "TERM=xterm", "HOME=" + home}, env...)
+	c := console.Start(t, cmd)
+	c.Sees("> ")
 	return c
-}
-
-func (c *console) resize(columns uint16) {
-	c.t.Helper()
-	if err := pty.Setsize(c.pty, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// types types keys.
-func (c *console) types(keys string) {
-	c.t.Helper()
-	if _, err := c.pty.WriteString(keys); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// givesUp types a line and then Ctrl-C. Before the line's echo, which says that
-// it is being edited, Ctrl-C might come just before it becomes a key.
-func (c *console) givesUp(line string) {
-	c.t.Helper()
-	c.types(line)
-	c.sees(line[len(line)-1:])
-	c.types(ctrlC)
-	c.sees("^C\r\n")
-}
-
-const (
-	up, left          = "\x1b[A", "\x1b[D"
-	ctrlC, ctrlD, del = "\x03", "\x04", "\x7f"
-)
-
-var control = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
-
-// sees waits for text behind what was seen before, and returns all up to its
-// end. Control sequences are not seen.
-func (c *console) sees(text string) string {
-	c.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		c.mu.Lock()
-		plain := control.ReplaceAllString(c.mu.output, "")
-		if i := strings.Index(plain, text); i >= 0 {
-			c.mu.output = plain[i+len(text):]
-			c.mu.Unlock()
-			return plain[:i+len(text)]
-		}
-		c.mu.Unlock()
-		select {
-		case <-c.mu.arrived:
-		case <-deadline.C:
-			c.t.Fatalf("there is no %q in\n%q", text, plain)
-		}
-	}
-}
-
-// ends waits until the shell has ended by itself.
-func (c *console) ends() {
-	c.t.Helper()
-	kill := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
-	defer kill.Stop()
-	if err := c.cmd.Wait(); err != nil {
-		c.t.Fatalf("the shell ended with %v", err)
-	}
 }
 
 func TestTerminalSession(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	c := open(t, home)
-	c.types("put greeting \"hello, world\"\r")
-	c.sees("stored at a:1\r\n> ")
-	c.types("get greeting\r")
-	c.sees("\r\nhello, world\r\n> ")
+	c.Types("put greeting \"hello, world\"\r")
+	c.Sees("stored at a:1\r\n> ")
+	c.Types("get greeting\r")
+	c.Sees("\r\nhello, world\r\n> ")
 
 	// The line is edited: "gex k" to "get k".
-	c.types("gex nosuch" + strings.Repeat(left, 7) + del + "t\r")
-	c.sees("(no such key)\r\n> ")
-	c.types(up + up + "\r") // the one before the last
-	c.sees("hello, world\r\n> ")
+	c.Types("gex nosuch" + strings.Repeat(console.Left, 7) + console.Del + "t\r")
+	c.Sees("(no such key)\r\n> ")
+	c.Types(console.Up + console.Up + "\r") // the one before the last
+	c.Sees("hello, world\r\n> ")
 
 	// Ctrl-C gives up a line, Ctrl-D in an empty one ends the shell.
-	c.givesUp("put greeting lost")
-	c.sees("> ")
-	c.types("get greeting\r")
-	c.sees("hello, world\r\n> ")
-	c.types(ctrlD)
-	c.sees("end: {0 1} <nil>")
-	c.ends()
+	c.GivesUp("put greeting lost")
+	c.Sees("> ")
+	c.Types("get greeting\r")
+	c.Sees("hello, world\r\n> ")
+	c.Types(console.CtrlD)
+	c.Sees("end: {0 1} <nil>")
+	c.Ends()
 
 	// The next shell remembers, and nobody else may read it.
 	file := filepath.Join(home, ".local", "state", "torc", "shell_history")
@@ -182,41 +60,30 @@ func TestTerminalSession(t *testing.T) {
 		t.Errorf("the history has\n%s, %v", text, err)
 	}
 	c = open(t, home)
-	c.types(up + up + up + up + "\r")
-	c.sees("stored at a:1")
-	c.types("quit\r")
-	c.sees("end: {0 0} <nil>")
-	c.ends()
+	c.Types(console.Up + console.Up + console.Up + console.Up + "\r")
+	c.Sees("stored at a:1")
+	c.Types("quit\r")
+	c.Sees("end: {0 0} <nil>")
+	c.Ends()
 }
 
 func TestTerminalIsLeftAsItWas(t *testing.T) {
 	t.Parallel()
-	for what, end := range map[string]func(*console){
-		"quit":    func(c *console) { c.types("quit\r") },
-		"ctrl-D":  func(c *console) { c.types(ctrlD) },
-		"SIGTERM": func(c *console) { _ = c.cmd.Process.Signal(syscall.SIGTERM) },
+	for what, end := range map[string]func(*console.Console){
+		"quit":    func(c *console.Console) { c.Types("quit\r") },
+		"ctrl-D":  func(c *console.Console) { c.Types(console.CtrlD) },
+		"SIGTERM": func(c *console.Console) { c.Signal(syscall.SIGTERM) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			fresh, tty, err := pty.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer fresh.Close()
-			defer tty.Close()
-			want, err := term.GetState(int(tty.Fd()))
-			if err != nil {
-				t.Fatal(err)
-			}
 			c := open(t, t.TempDir())
-			raw, err := term.GetState(int(c.tty.Fd()))
-			if err != nil || reflect.DeepEqual(raw, want) {
-				t.Fatalf("at the prompt the terminal is as ever: %v", err)
+			if reflect.DeepEqual(c.Mode(), c.First()) {
+				t.Fatal("at the prompt the terminal is as ever")
 			}
 			end(c)
-			c.ends()
-			if got, err := term.GetState(int(c.tty.Fd())); err != nil || !reflect.DeepEqual(got, want) {
-				t.Errorf("the terminal was %+v and is %+v, %v", want, got, err)
+			c.Ends()
+			if !reflect.DeepEqual(c.Mode(), c.First()) {
+				t.Errorf("the terminal was %+v and is %+v", c.First(), c.Mode())
 			}
 		})
 	}
@@ -225,104 +92,104 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 func TestTerminalCompletes(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir())
-	c.types("rem\t")
-	c.sees("> remove ")
-	c.types("\t") // the one member there is
-	c.sees("> remove a:1 ")
-	c.types(ctrlC)
-	c.sees("> ")
-	c.types("put --t\t1h k v\r")
-	c.sees("> put --ttl 1h k v")
-	c.sees("stored")
-	c.types("re\t\t")
-	c.sees("\nremove")
-	c.sees("rebalance")
-	c.types(ctrlC)
-	c.sees("^C")
-	c.types("\x15" + "help re\tm\t\r")
-	c.sees("take a node out")
-	c.types("quit\r")
-	c.ends()
+	c.Types("rem\t")
+	c.Sees("> remove ")
+	c.Types("\t") // the one member there is
+	c.Sees("> remove a:1 ")
+	c.Types(console.CtrlC)
+	c.Sees("> ")
+	c.Types("put --t\t1h k v\r")
+	c.Sees("> put --ttl 1h k v")
+	c.Sees("stored")
+	c.Types("re\t\t")
+	c.Sees("\nremove")
+	c.Sees("rebalance")
+	c.Types(console.CtrlC)
+	c.Sees("^C")
+	c.Types("\x15" + "help re\tm\t\r")
+	c.Sees("take a node out")
+	c.Types("quit\r")
+	c.Ends()
 }
 
 func TestTerminalInterrupt(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir())
-	c.types("fill 1000000\r")
-	c.sees("of 1,000,000 keys") // the bar
-	c.types(ctrlC)
-	c.sees("interrupted: ")
-	c.sees("of 1,000,000 pairs were put")
-	c.sees("> ")
-	c.types("put k v\r")
-	c.sees("stored")
-	c.types("get k\r")
-	c.sees("\r\nv\r\n> ")
-	c.types(ctrlD)
-	c.sees("end: {1 0} <nil>")
-	c.ends()
+	c.Types("fill 1000000\r")
+	c.Sees("of 1,000,000 keys") // the bar
+	c.Types(console.CtrlC)
+	c.Sees("interrupted: ")
+	c.Sees("of 1,000,000 pairs were put")
+	c.Sees("> ")
+	c.Types("put k v\r")
+	c.Sees("stored")
+	c.Types("get k\r")
+	c.Sees("\r\nv\r\n> ")
+	c.Types(console.CtrlD)
+	c.Sees("end: {1 0} <nil>")
+	c.Ends()
 }
 
 func TestTerminalAsks(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir())
-	c.types("add full 1\r")
-	c.sees("full:1 is not empty. Empty it first? [y/N] ")
-	c.types("what\r")
-	c.sees("Write y or n.")
-	c.types("n\r")
-	c.sees("not added")
-	c.types("add full:1\r")
-	c.sees("[y/N] ")
-	c.givesUp("what")
-	c.sees("interrupted")
-	c.types("add full:1\r")
-	c.sees("[y/N] ")
-	c.types("y\r")
-	c.sees("full:1 added: 2,500 copied")
-	c.types("remove full:1\r")
-	c.sees("full:1 removed: ")
-	c.types("remove a:1\r")
-	c.sees("a:1 is the last node")
-	c.sees("[y/N] ")
-	c.types(ctrlD)
-	c.sees("not removed")
-	c.types("quit\r")
-	c.ends()
+	c.Types("add full 1\r")
+	c.Sees("full:1 is not empty. Empty it first? [y/N] ")
+	c.Types("what\r")
+	c.Sees("Write y or n.")
+	c.Types("n\r")
+	c.Sees("not added")
+	c.Types("add full:1\r")
+	c.Sees("[y/N] ")
+	c.GivesUp("what")
+	c.Sees("interrupted")
+	c.Types("add full:1\r")
+	c.Sees("[y/N] ")
+	c.Types("y\r")
+	c.Sees("full:1 added: 2,500 copied")
+	c.Types("remove full:1\r")
+	c.Sees("full:1 removed: ")
+	c.Types("remove a:1\r")
+	c.Sees("a:1 is the last node")
+	c.Sees("[y/N] ")
+	c.Types(console.CtrlD)
+	c.Sees("not removed")
+	c.Types("quit\r")
+	c.Ends()
 }
 
 // A bar fits in the terminal, however wide that has become.
 func TestTerminalResize(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir())
-	c.types("rebalance --rate 200\r") // takes 10 s
-	c.sees("copied, ")
-	c.resize(40)
+	c.Types("rebalance --rate 200\r") // takes 10 s
+	c.Sees("copied, ")
+	c.Resize(40)
 	// What was on its way was for 80 columns; after two more draws all is for 40.
-	c.sees("\r")
-	c.sees("\r")
-	c.sees("\r")
+	c.Sees("\r")
+	c.Sees("\r")
+	c.Sees("\r")
 	for range 5 {
-		if line := strings.TrimSuffix(c.sees("\r"), "\r"); len([]rune(line)) > 39 || !strings.Contains(line, "of 10,000 keys") {
+		if line := strings.TrimSuffix(c.Sees("\r"), "\r"); len([]rune(line)) > 39 || !strings.Contains(line, "of 10,000 keys") {
 			t.Errorf("in 40 columns: %q", line)
 		}
 	}
-	c.types(ctrlC)
-	c.sees("interrupted")
-	c.sees("> ")
+	c.Types(console.CtrlC)
+	c.Sees("interrupted")
+	c.Sees("> ")
 
 	// A line longer than the terminal is wide is typed, and comes whole.
-	c.resize(30)
+	c.Resize(30)
 	long := strings.Repeat("0123456789", 9)
-	c.types("put k " + long)
-	c.sees("789")
-	c.resize(50)
-	c.types("x\r")
-	c.sees("stored")
-	c.types("get k\r")
-	c.sees("\n" + long + "x\r\n")
-	c.types("quit\r")
-	c.ends()
+	c.Types("put k " + long)
+	c.Sees("789")
+	c.Resize(50)
+	c.Types("x\r")
+	c.Sees("stored")
+	c.Types("get k\r")
+	c.Sees("\n" + long + "x\r\n")
+	c.Types("quit\r")
+	c.Ends()
 }
 
 // Where there is no home there is no history, and all else works. On a dumb
@@ -330,17 +197,17 @@ func TestTerminalResize(t *testing.T) {
 func TestTerminalWithoutHome(t *testing.T) {
 	t.Parallel()
 	c := open(t, "", "TERM=dumb")
-	c.types("put k v\r")
-	c.sees("stored at a:1")
-	c.types("fill 1000000\r")
-	if got := c.sees("of 1,000,000 keys"); strings.Contains(got, "█") {
+	c.Types("put k v\r")
+	c.Sees("stored at a:1")
+	c.Types("fill 1000000\r")
+	if got := c.Sees("of 1,000,000 keys"); strings.Contains(got, "█") {
 		t.Errorf("%q", got)
 	}
-	c.types(ctrlC)
-	c.sees("interrupted: ")
-	c.types("quit\r")
-	c.sees("end: ")
-	c.ends()
+	c.Types(console.CtrlC)
+	c.Sees("interrupted: ")
+	c.Types("quit\r")
+	c.Sees("end: ")
+	c.Ends()
 }
 
 func TestHistoryThatCannotBeKept(t *testing.T) {
@@ -350,11 +217,11 @@ func TestHistoryThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := open(t, home)
-	c.types("get k\rget k\rget k\r")
-	c.sees("the history is not kept: ")
-	c.types("quit\r")
-	if text := c.sees("end: "); strings.Contains(text, "history") {
+	c.Types("get k\rget k\rget k\r")
+	c.Sees("the history is not kept: ")
+	c.Types("quit\r")
+	if text := c.Sees("end: "); strings.Contains(text, "history") {
 		t.Errorf("it was said again: %q", text)
 	}
-	c.ends()
+	c.Ends()
 }
