@@ -2,10 +2,13 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
@@ -23,6 +26,53 @@ func TestConformanceOverMemcached(t *testing.T) {
 
 func TestConformanceOverOurServers(t *testing.T) {
 	conform(t, startOurs)
+}
+
+// With copies and with stamps a table is to its callers what it is without.
+func TestConformanceWithCopiesAndStamps(t *testing.T) {
+	for _, config := range []Config{
+		{Stamps: StampsOn},
+		{Stamps: StampsOn, Rejoin: RejoinDrop},
+		{Copies: 3},
+		{Copies: 3, Stamps: StampsOn},
+		{Copies: 3, Stamps: StampsOn, Rejoin: RejoinDrop},
+	} {
+		config := config.WithDefaults()
+		t.Run(fmt.Sprintf("copies=%d&stamp=%s&rejoin=%s", config.Copies, config.Stamps, config.Rejoin), func(t *testing.T) {
+			conformStamped(t, config)
+		})
+	}
+}
+
+// conformStamped runs the suite over four memcached that all tables share.
+func conformStamped(t *testing.T, config Config) {
+	var servers []string
+	for range 4 {
+		servers = append(servers, memcachetest.Start(t, "-m", "256"))
+	}
+	extra := memcachetest.Start(t, "-m", "256")
+	var mu sync.Mutex
+	directories := make(map[torc.Table]*fakeDirectory)
+	with := make(map[torc.Table]bool)
+	open := func(t *testing.T) torc.Table {
+		// A hedge is for servers that are silent, and this machine may be busy: who
+		// asks another copy meanwhile may see a write that is under way, or not.
+		table, directory := newTestTable(t, Options{Config: config, Hedge: 10 * time.Second, ReadTimeout: 10 * time.Second}, servers...)
+		mu.Lock()
+		defer mu.Unlock()
+		directories[table] = directory
+		return table
+	}
+	change := func(t *testing.T, table torc.Table) {
+		mu.Lock()
+		defer mu.Unlock()
+		members := servers
+		if with[table] = !with[table]; with[table] {
+			members = append(slices.Clone(servers), extra)
+		}
+		directories[table].set(members...)
+	}
+	tabletest.Run(t, open, keyLimits, tabletest.Churn(change))
 }
 
 func startOurs(t *testing.T) string {
@@ -101,7 +151,6 @@ func TestBadURLs(t *testing.T) {
 		"memcached://h:1?hash=md5":                  "ketama, ",
 		"memcached://h:1?vnodes=40":                 "hash=murmur3",
 		"memcached://h:1?copies=9":                  "from 1 to 8",
-		"memcached://h:1?copies=2":                  "one copy",
 		"memcached://h:1?read-timeout=fast":         "250ms",
 		"memcached://h:1?weights=1,2":               "1 servers and 2 weights",
 		"memcached://h:1?weights=0":                 "not a weight",

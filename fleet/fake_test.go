@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -10,15 +11,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// fakeDirectory reports what a test tells it to.
+// fakeDirectory reports what a test tells it to, and remembers its views.
 type fakeDirectory struct {
-	views chan Membership
-	fail  chan error
-	mu    struct {
+	config Config
+	views  chan Membership
+	fail   chan error
+	mu     struct {
 		sync.Mutex
 		version uint64
+		done    uint64
+		past    []Past
 	}
 }
 
@@ -39,15 +44,37 @@ func (d *fakeDirectory) Follow(ctx context.Context, report func(Membership)) err
 	}
 }
 
-// set makes the servers at addrs the members. It returns when the directory has
-// taken that in.
+// set makes the servers at addrs the members, all of weight 1, in their first
+// stay, and in use. It returns when the directory has taken that in.
 func (d *fakeDirectory) set(addrs ...string) {
+	var servers []Server
+	for _, a := range addrs {
+		servers = append(servers, Server{Addr: a})
+	}
+	d.setServers(servers...)
+}
+
+// setServers makes servers the members. Their weight is 1 and their incarnation
+// "1" unless they say otherwise.
+func (d *fakeDirectory) setServers(servers ...Server) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.version++
-	m := Membership{Version: d.mu.version, Config: Config{}.WithDefaults()}
-	for _, a := range slices.Sorted(slices.Values(addrs)) {
-		m.Servers = append(m.Servers, Server{Addr: a, Weight: 1, Incarnation: "1"})
+	m := Membership{
+		Generation: 1,
+		Version:    d.mu.version,
+		Config:     d.config.WithDefaults(),
+		Servers:    slices.Clone(servers),
+		Done:       d.mu.done,
+	}
+	for i := range m.Servers {
+		m.Servers[i].Weight = cmp.Or(m.Servers[i].Weight, 1)
+		m.Servers[i].Incarnation = cmp.Or(m.Servers[i].Incarnation, "1")
+	}
+	slices.SortFunc(m.Servers, func(a, b Server) int { return cmp.Compare(a.Addr, b.Addr) })
+	if m.Config.Stamps == StampsOn {
+		m.Past = slices.Clone(d.mu.past)
+		d.mu.past = append(d.mu.past, Past{Version: m.Version, Recorded: time.Now(), Servers: m.Servers})
 	}
 	d.views <- m
 }
@@ -56,6 +83,7 @@ func (d *fakeDirectory) set(addrs ...string) {
 func newTestTable(t *testing.T, opts Options, addrs ...string) (*Table, *fakeDirectory) {
 	t.Helper()
 	d := newFakeDirectory()
+	d.config = opts.Config
 	go d.set(addrs...)
 	table, err := New(t.Context(), d, opts)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/fleet/internal/fence"
 	"github.com/torc-dht/torc/memcache"
-	"github.com/torc-dht/torc/ring"
 )
 
-// server is one server under one view.
+// server is one announced server under one view.
 type server struct {
 	Server
 	*stay
@@ -27,25 +27,65 @@ type stay struct {
 	client  *memcache.Client
 	epoch   uint64
 	itemMax atomic.Int64 // the server's limit of an item, in bytes; 0 while not known
+	silent  atomic.Int64 // reads that have waited for it for longer than Options.Hedge, and still do
+}
+
+// suspect says whether s has been leaving reads without an answer: then none
+// waits for it that can ask another.
+func (s *stay) suspect() bool {
+	if s.silent.Load() > 0 {
+		return true
+	}
+	_, err := s.client.Failing()
+	return err != nil
 }
 
 // routing is where keys go under one view. It never changes; a table has a new
 // one for each view, so that a call sees one view and takes no lock.
 type routing struct {
-	view    torc.View
-	ring    ring.Ring
-	servers []*server // by the ring's index: those in use alone
+	view   torc.View
+	config Config // with its defaults
+	// history knows the owners of each key, and which values count. It names a
+	// server by its index in servers.
+	history *fence.History
+	servers []*server // the announced ones, drained or not, sorted by address
+	// done is the version for which a rebalance was last finished.
+	done uint64
+	// stamped says whether values carry stamps; stamp is then what is written
+	// under this view, and 0 otherwise.
+	stamped bool
+	stamp   fence.Stamp
+	came    time.Time // when the table had heard of the view
 	// replaced is closed when the table has a newer routing.
 	replaced chan struct{}
 }
 
-// owner returns the server that holds key, nil when the fleet has none.
+// owner returns the first of the servers that hold key, nil when none is in use.
 func (r *routing) owner(key string) *server {
-	i := r.ring.Owner(key)
+	i := r.history.Owner(key)
 	if i < 0 {
 		return nil
 	}
 	return r.servers[i]
+}
+
+// owners appends the indexes of the servers that hold key, in the order in which
+// they are asked.
+func (r *routing) owners(dst []int, key string) []int { return r.history.Owners(dst, key) }
+
+// formers appends the indexes of the servers that may hold key although they own
+// it no more. Without stamps there are none.
+func (r *routing) formers(dst []int, key string, owners []int) []int {
+	if !r.stamped {
+		return dst
+	}
+	return r.history.Formers(dst, key, owners)
+}
+
+// remembers says whether what is gone has to be remembered: a server that is
+// away may come back with an older value of key, and be believed.
+func (r *routing) remembers(key string, now time.Time) bool {
+	return r.stamped && r.history.Away(key, now)
 }
 
 // noServer says that no server is in use, and of each why not.
@@ -96,13 +136,14 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 			Members:     make([]torc.Member, 0, len(m.Servers)),
 			LostContact: m.LostContact,
 		},
+		config:   m.Config.WithDefaults(),
+		done:     m.Done,
+		came:     now,
 		replaced: make(chan struct{}),
 	}
-	if m.Config.Copies > 1 {
-		return nil, unsupportedCopies(m.Config.Copies)
+	if r.sameView(prev) {
+		r.came = prev.came
 	}
-	var members []ring.Member
-	var inUse []Server
 	for _, s := range m.Servers {
 		state, reason := s.state()
 		since := now
@@ -110,16 +151,11 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 			since = prev.view.Members[i].Since
 		}
 		r.view.Members = append(r.view.Members, torc.Member{Addr: s.Addr, Weight: s.Weight, State: state, Since: since, Reason: reason})
-		if s.inUse() {
-			members = append(members, ring.Member{Addr: s.Addr, Weight: s.Weight, Name: s.Name})
-			inUse = append(inUse, s)
-		}
 	}
-	var err error
-	if r.ring, err = ring.New(m.Config.Hash, m.Config.VNodes, members); err != nil {
+	if err := r.remember(prev, m); err != nil {
 		return nil, err
 	}
-	for _, s := range inUse {
+	for _, s := range announced(m.Servers) {
 		i := slices.IndexFunc(prev.servers, func(p *server) bool { return p.Addr == s.Addr && p.Incarnation == s.Incarnation })
 		if i >= 0 {
 			r.servers = append(r.servers, &server{s, prev.servers[i].stay})
@@ -130,13 +166,49 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 	return r, nil
 }
 
+// remember makes r's history. Without stamps no value tells when it was
+// written, so that the past says nothing.
+func (r *routing) remember(prev *routing, m Membership) (err error) {
+	if r.config.Copies < 1 || r.config.Copies > MaxCopies {
+		return fmt.Errorf("%w: copies=%d: a fleet keeps 1 to %d copies of each key", torc.ErrInvalid, r.config.Copies, MaxCopies)
+	}
+	var past []fence.View
+	if r.stamped = r.config.Stamps == StampsOn; r.stamped {
+		r.stamp = fence.NewStamp(m.Generation, m.Version)
+		for _, p := range m.Past {
+			past = append(past, fence.View{Version: p.Version, Recorded: p.Recorded, Members: fenceMembers(p.Servers)})
+		}
+	}
+	rejoin := fence.Check
+	if r.config.Rejoin == RejoinDrop {
+		rejoin = fence.Drop
+	}
+	cfg := fence.Config{Hash: r.config.Hash, VNodes: r.config.VNodes, Copies: r.config.Copies}
+	r.history, err = fence.NewHistory(cfg, past, fence.View{Version: m.Version, Members: fenceMembers(m.Servers)}, m.Done, rejoin, prev.history)
+	return err
+}
+
+// announced returns those of servers that can be asked.
+func announced(servers []Server) []Server {
+	return slices.DeleteFunc(slices.Clone(servers), func(s Server) bool { return s.Down != "" })
+}
+
+func fenceMembers(servers []Server) []fence.Member {
+	var members []fence.Member
+	for _, s := range announced(servers) {
+		members = append(members, fence.Member{Addr: s.Addr, Weight: s.Weight, Name: s.Name, Incarnation: s.Incarnation, Drained: s.Drained})
+	}
+	return members
+}
+
 // outOfTouch returns a routing like r whose view is only the last one known.
 func (r *routing) outOfTouch(now time.Time) *routing {
-	next := &routing{view: r.view, ring: r.ring, servers: r.servers, replaced: make(chan struct{})}
+	next := *r
+	next.replaced = make(chan struct{})
 	if next.view.LostContact.IsZero() {
 		next.view.LostContact = now
 	}
-	return next
+	return &next
 }
 
 // gone returns the clients of r's servers that next has no use for.
@@ -158,4 +230,12 @@ func epochOf(s Server) uint64 {
 	h.Write([]byte{0})
 	h.Write([]byte(s.Incarnation))
 	return h.Sum64()
+}
+
+// same says whether a and b are one stay of one server in the fleet.
+func same(a, b *server) bool { return a != nil && b != nil && a.stay == b.stay }
+
+// sameView says whether r and other are of one view.
+func (r *routing) sameView(other *routing) bool {
+	return r.view.Generation == other.view.Generation && r.view.Version == other.view.Version
 }

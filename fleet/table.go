@@ -17,7 +17,12 @@ import (
 // documentation for what it promises.
 type Table struct {
 	opts    Options
+	dir     Directory
 	routing atomic.Pointer[routing]
+
+	metrics   metrics
+	converger *converger
+	writes    sync.Pool // of *write
 
 	stop context.CancelFunc // ends the following of the directory
 	// stopped is closed when the directory is followed no more; err, read
@@ -28,6 +33,16 @@ type Table struct {
 	close   sync.Once
 	closed  chan struct{}
 	leaving sync.WaitGroup // the closing of clients of servers that have left
+
+	rebalancing sync.Mutex    // held by the one call of Rebalance
+	quiet       time.Duration // quietTime, but in tests
+
+	// side is what calls have left running, and what waits for it.
+	side struct {
+		sync.Mutex
+		over    bool // none may begin
+		running sync.WaitGroup
+	}
 }
 
 var _ torc.Table = (*Table)(nil)
@@ -36,17 +51,18 @@ var _ torc.Table = (*Table)(nil)
 // are known, or with an error when ctx is done before or the directory can't be
 // followed. It does not wait for the members to answer.
 func New(ctx context.Context, dir Directory, opts Options) (*Table, error) {
-	if opts.Config.Copies > 1 {
-		return nil, openError(unsupportedCopies(opts.Config.Copies))
-	}
 	if opts.ReadTimeout == 0 {
 		opts.ReadTimeout = DefaultReadTimeout
 	}
 	if opts.WriteTimeout == 0 {
 		opts.WriteTimeout = torc.DefaultPutTimeout
 	}
+	if opts.Hedge == 0 {
+		opts.Hedge = DefaultHedge
+	}
 	following, stop := context.WithCancel(context.Background())
-	t := &Table{opts: opts, stop: stop, stopped: make(chan struct{}), closed: make(chan struct{})}
+	t := &Table{opts: opts, dir: dir, stop: stop, stopped: make(chan struct{}), closed: make(chan struct{})}
+	t.converger = newConverger(t)
 	first := make(chan struct{})
 	go t.follow(following, dir, first)
 	select {
@@ -59,10 +75,6 @@ func New(ctx context.Context, dir Directory, opts Options) (*Table, error) {
 		t.Close()
 		return nil, openError(fmt.Errorf("%w: the members were not known in time: %w", torc.ErrUnavailable, context.Cause(ctx)))
 	}
-}
-
-func unsupportedCopies(n int) error {
-	return fmt.Errorf("%w: copies=%d: a fleet keeps one copy of each key", torc.ErrUnsupported, n)
 }
 
 func openError(err error) error { return &torc.Error{Op: "open", Err: err} }
@@ -119,14 +131,31 @@ func (t *Table) Close() error {
 		close(t.closed)
 		t.stop()
 		<-t.stopped
+		t.converger.close()
 		if r := t.routing.Load(); r != nil {
 			for _, s := range r.servers {
 				t.leaving.Go(func() { s.client.Close() })
 			}
 		}
 		t.leaving.Wait()
+		t.side.Lock()
+		t.side.over = true
+		t.side.Unlock()
+		t.side.running.Wait()
 	})
 	return nil
+}
+
+// spawn runs f beside its caller, and Close waits for it. It does not, and says
+// so, once the table is closed.
+func (t *Table) spawn(f func()) bool {
+	t.side.Lock()
+	defer t.side.Unlock()
+	if t.side.over {
+		return false
+	}
+	t.side.running.Go(f)
+	return true
 }
 
 // Locate implements [torc.Table]. It asks nobody.
@@ -140,8 +169,8 @@ func (t *Table) Locate(_ context.Context, key string) (torc.Placement, error) {
 	}
 	r := t.routing.Load()
 	p := torc.Placement{Generation: r.view.Generation, Version: r.view.Version}
-	if s := r.owner(key); s != nil {
-		p.Owners = []torc.Member{r.member(s.Addr)}
+	for _, i := range r.owners(nil, key) {
+		p.Owners = append(p.Owners, r.member(r.servers[i].Addr))
 	}
 	return p, nil
 }

@@ -304,13 +304,6 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestCopiesAreRefused(t *testing.T) {
-	t.Parallel()
-	if _, err := New(t.Context(), newFakeDirectory(), Options{Config: Config{Copies: 3}}); !errors.Is(err, torc.ErrUnsupported) {
-		t.Errorf("New = %v", err)
-	}
-}
-
 // A membership that no ring can be made of does not end the table, nor the
 // following of the directory.
 func TestMembersThatCannotBeUsed(t *testing.T) {
@@ -322,7 +315,7 @@ func TestMembersThatCannotBeUsed(t *testing.T) {
 	}
 	for i, config := range []Config{
 		{Hash: "unheard-of"},
-		{Copies: 3},
+		{Copies: 9},
 		{Hash: "murmur3", VNodes: 1 << 30},
 	} {
 		dir.views <- Membership{Version: uint64(2 + i), Config: config, Servers: []Server{{Addr: good, Weight: 1, Incarnation: "1"}}}
@@ -343,8 +336,8 @@ func TestMembersThatCannotBeUsed(t *testing.T) {
 // given, may count or not: the key may come back.
 func TestWriteCarriedOutWhereTheKeyIsNoMore(t *testing.T) {
 	t.Parallel()
-	w := write{op: "put", key: "k", done: true}
-	if err := w.gaveUp(nil, new(routing).noServer(), context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
+	w := write{progress: progress{op: "put", key: "k", done: true}}
+	if err := w.gaveUp(new(routing).noServer(), context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
 		t.Errorf("%v, want unavailable, the outcome unknown", err)
 	}
 }
