@@ -25,8 +25,13 @@ import (
 // before it places keys there again, unless Keep is set; other processes that
 // never missed the server lose what they had cached on it.
 //
-// Add and Remove change the list while it is followed. All methods are safe for
-// concurrent use; one Follow at a time.
+// Add, Drain, Undrain and Remove change the list while it is followed. All methods
+// are safe for concurrent use; one Follow at a time.
+//
+// A list remembers, for as long as it is followed, who was on it since the last
+// rebalance: what this process writes is deleted where it was before, so that
+// nothing older can be moved over it. Other processes that hold the same list
+// don't know.
 type List struct {
 	cfg  ListConfig
 	path string // of the file that the list is kept in, or empty
@@ -39,6 +44,8 @@ type List struct {
 		former  map[string]int
 		version uint64
 		follow  *following // nil while nobody follows
+		past    []Past     // what was reported since the last rebalance
+		done    uint64     // the version that was rebalanced last
 	}
 }
 
@@ -104,6 +111,70 @@ func (l *List) Add(addr string, weight uint32) error {
 	return nil
 }
 
+// Drain takes all keys from the server at addr, and it off the list once a
+// rebalance has emptied it: until then it is drained. A server that is down is
+// off the list at once. It is an error if it isn't there. A list that came from a
+// file is written there.
+func (l *List) Drain(_ context.Context, addr string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.mu.servers[addr]
+	if s == nil {
+		return fmt.Errorf("%w: %s is not on the list", torc.ErrInvalid, addr)
+	}
+	if l.path != "" && !s.Drained {
+		if err := removeFromFile(l.path, addr); err != nil {
+			return err
+		}
+	}
+	if s.Down != "" || s.Drained || l.mu.follow == nil {
+		l.removeLocked(addr)
+		return nil
+	}
+	s.Drained = true
+	l.changedLocked()
+	return nil
+}
+
+// Undrain takes back what Drain said, if the server is still on the list. It may
+// hold what others have overwritten elsewhere meanwhile, if they hold the same
+// list.
+func (l *List) Undrain(_ context.Context, addr string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.mu.servers[addr]
+	if s == nil || !s.Drained {
+		return fmt.Errorf("%w: %s is not being drained", torc.ErrInvalid, addr)
+	}
+	if l.path != "" {
+		if err := addToFile(l.path, s.Server); err != nil {
+			return err
+		}
+	}
+	s.Drained = false
+	l.changedLocked()
+	return nil
+}
+
+// SetDone takes note that a rebalance is finished under the given version, and
+// takes those who were drained then off the list. It implements [Finisher].
+func (l *List) SetDone(_ context.Context, _, version uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if version <= l.mu.done || version != l.mu.version {
+		return nil // nobody who asks for less will be misled
+	}
+	l.mu.done = version
+	l.mu.past = slices.DeleteFunc(l.mu.past, func(p Past) bool { return p.Version < version })
+	l.noticeLocked()
+	for addr, s := range l.mu.servers {
+		if s.Drained {
+			l.removeLocked(addr)
+		}
+	}
+	return nil
+}
+
 // Remove takes the server at addr off the list. It is an error if it isn't
 // there. A list that came from a file is written there.
 func (l *List) Remove(addr string) error {
@@ -112,13 +183,21 @@ func (l *List) Remove(addr string) error {
 	if l.mu.servers[addr] == nil {
 		return fmt.Errorf("%w: %s is not on the list", torc.ErrInvalid, addr)
 	}
-	if l.path != "" {
+	if l.path != "" && !l.mu.servers[addr].Drained {
 		if err := removeFromFile(l.path, addr); err != nil {
 			return err
 		}
 	}
 	l.removeLocked(addr)
 	return nil
+}
+
+// forget makes the server at addr, when it is added again, as good as one that
+// was never there: what it holds counts.
+func (l *List) forget(addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.former, addr)
 }
 
 // checkLocked says whether addr can be added.
@@ -157,6 +236,11 @@ func (l *List) removeLocked(addr string) {
 
 func (l *List) changedLocked() {
 	l.mu.version++
+	l.noticeLocked()
+}
+
+// noticeLocked has the membership reported anew.
+func (l *List) noticeLocked() {
 	if l.mu.follow != nil {
 		select {
 		case l.mu.follow.changed <- struct{}{}:
@@ -229,14 +313,23 @@ func (l *List) allKnown() bool {
 	return true
 }
 
+// maxPast is how many views a list remembers. Where there were more since the last
+// rebalance, the next one looks at every key.
+const maxPast = 256
+
+// membership is what is to be reported now; it is remembered.
 func (l *List) membership() Membership {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := Membership{Version: l.mu.version, Config: l.cfg.Config}
+	m := Membership{Version: l.mu.version, Config: l.cfg.Config, Past: slices.Clone(l.mu.past), Done: l.mu.done}
 	for _, s := range l.mu.servers {
 		m.Servers = append(m.Servers, s.Server)
 	}
 	slices.SortFunc(m.Servers, func(a, b Server) int { return cmp.Compare(a.Addr, b.Addr) })
+	if n := len(l.mu.past); n == 0 || l.mu.past[n-1].Version < m.Version {
+		l.mu.past = append(l.mu.past, Past{Version: m.Version, Recorded: time.Now(), Servers: m.Servers})
+		l.mu.past = l.mu.past[max(0, len(l.mu.past)-maxPast):]
+	}
 	return m
 }
 

@@ -147,12 +147,12 @@ func (l *List) replaceLocked(servers []Server) {
 		weights[s.Addr] = s.Weight
 	}
 	for addr, s := range l.mu.servers {
-		switch weight := weights[addr]; weight {
-		case s.Weight:
-		case 0:
+		switch weight := weights[addr]; {
+		case weight == 0 && s.Drained: // Drain has removed its line
+		case weight == 0:
 			l.removeLocked(addr)
-		default:
-			s.Weight = weight
+		case weight != s.Weight || s.Drained:
+			s.Weight, s.Drained = weight, false
 			l.changedLocked()
 		}
 	}

@@ -61,7 +61,7 @@ func New(ctx context.Context, dir Directory, opts Options) (*Table, error) {
 		opts.Hedge = DefaultHedge
 	}
 	following, stop := context.WithCancel(context.Background())
-	t := &Table{opts: opts, dir: dir, stop: stop, stopped: make(chan struct{}), closed: make(chan struct{})}
+	t := &Table{opts: opts, dir: dir, quiet: quietTime, stop: stop, stopped: make(chan struct{}), closed: make(chan struct{})}
 	t.converger = newConverger(t)
 	first := make(chan struct{})
 	go t.follow(following, dir, first)

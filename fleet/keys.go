@@ -1,0 +1,136 @@
+package fleet
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
+)
+
+var _ torc.Ranger = (*Table)(nil)
+
+// Keys implements [torc.Ranger]. It walks over the servers one after the other
+// and yields a key from the first of its owners that has it, and from others where
+// none has: so once, unless copies come and go meanwhile. It goes by the view as
+// of its beginning. A key that a rebalance moves meanwhile may be missed; and of
+// all others memcached's listing misses a few, in ten thousand, that it moves
+// from one of its queues to another.
+func (t *Table) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		k := keys{t: t, r: t.routing.Load(), yield: yield}
+		for i := range k.r.servers {
+			if more, err := k.of(ctx, i); err != nil {
+				yield("", k.failure(i, err))
+				return
+			} else if !more {
+				return
+			}
+		}
+	}
+}
+
+// keys is one walk.
+type keys struct {
+	t     *Table
+	r     *routing
+	yield func(string, error) bool
+	group memcache.Group
+	asked []asked
+}
+
+// asked is a key that others may have before the server that listed it.
+type asked struct {
+	key     string
+	first   int // index of the first request for it
+	members []int
+}
+
+func (k *keys) failure(member int, err error) error {
+	if k.t.isClosed() {
+		return failure("keys", "", nil, torc.ErrClosed)
+	}
+	return failure("keys", "", k.r.servers[member], err)
+}
+
+// of yields the keys of one server, and says whether more are wanted.
+func (k *keys) of(ctx context.Context, member int) (more bool, err error) {
+	if k.t.isClosed() {
+		return false, torc.ErrClosed
+	}
+	for info, err := range keysOf(ctx, k.r.servers[member].client) {
+		if err != nil {
+			return false, err
+		}
+		if before := k.before(info.Key, member); len(before) > 0 {
+			k.ask(info.Key, before)
+		} else if !k.yield(info.Key, nil) {
+			return false, nil
+		}
+		if k.group.Len() >= batchTasks {
+			if more, err = k.answer(ctx); err != nil || !more {
+				return more, err
+			}
+		}
+	}
+	return k.answer(ctx)
+}
+
+// before returns who has to be asked whether a key that the member has listed is
+// to be yielded: its owners, up to and with the member if that is one. None are
+// needed where the item at the first owner is the entry, whatever it is.
+func (k *keys) before(key string, member int) []int {
+	owners := k.r.owners(nil, key)
+	i := slices.Index(owners, member)
+	switch {
+	case i < 0:
+		return append(owners, member)
+	case i == 0 && !k.r.stamped:
+		return nil
+	}
+	return owners[:i+1]
+}
+
+func (k *keys) ask(key string, members []int) {
+	a := asked{key: key, first: k.group.Len(), members: members}
+	for _, m := range members {
+		k.group.Head(k.r.servers[m].client, key)
+	}
+	k.asked = append(k.asked, a)
+}
+
+// answer yields those of the keys asked for that their server is to yield.
+func (k *keys) answer(ctx context.Context) (more bool, err error) {
+	k.group.Wait(ctx)
+	more = true
+	for _, a := range k.asked {
+		if more = k.answered(ctx, &a); !more {
+			break
+		}
+	}
+	k.group.Reset()
+	k.asked = k.asked[:0]
+	return more, ctx.Err()
+}
+
+// answered yields a's key if nobody before the member that has listed it does.
+func (k *keys) answered(ctx context.Context, a *asked) (more bool) {
+	owners := k.r.owners(nil, a.key)
+	for i, m := range a.members {
+		item, err := k.group.Item(a.first + i)
+		if err != nil {
+			continue // it has nothing, or can't be asked: then others have to tell
+		}
+		last := i == len(a.members)-1
+		switch is := k.r.judge(a.key, m, slices.Contains(owners, m), &item); {
+		case is.ends():
+			return !last || is == dead || k.yield(a.key, nil)
+		case last: // whether it counts is for the rule of reading to decide
+			if _, err := k.t.Get(ctx, a.key); err == nil {
+				return k.yield(a.key, nil)
+			}
+		}
+	}
+	return true
+}
