@@ -32,6 +32,11 @@ type Seen struct {
 // A write is known from the answer to it on, unless it was behind, and from the
 // first judged read that returned its value. It counts against a read if binds
 // says so; nil says so of all.
+//
+// Something is older if its own write was over before the known one began: had
+// been answered, or given up and its value read. That it was read is not enough
+// while it is under way: a table that sends a write again, because the key's
+// owners have changed, has it take effect again.
 func FreshUnless(ops []Seen, grace time.Duration, binds func(newer, read *Seen) bool) error {
 	for v := range StaleReads(ops, grace, binds) {
 		return v
@@ -86,7 +91,7 @@ func seenByKey(ops []Seen) iter.Seq2[Text, []*Seen] {
 type sight struct {
 	ops    []*Seen
 	writes map[Text]*Seen          // by value
-	over   map[*Seen]time.Duration // when a write had surely taken effect
+	over   map[*Seen]time.Duration // when a write had surely taken effect for the last time
 	behind []*Seen                 // writes that were
 	clean  []span                  // answered writes that were not: by when, and the latest beginning of those by then
 }
@@ -117,9 +122,10 @@ func newSight(ops []*Seen) *sight {
 		s.clean[i].began = max(s.clean[i].began, s.clean[i-1].began)
 	}
 	for _, o := range ops {
-		if w := s.read(o); w != nil {
-			if t, ok := s.over[w]; !ok || o.Return < t {
-				s.over[w] = o.Return
+		if w := s.read(o); w != nil && w.Outcome != OK {
+			at := max(o.Return, w.Return)
+			if t, ok := s.over[w]; !ok || at < t {
+				s.over[w] = at
 			}
 		}
 	}
