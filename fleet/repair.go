@@ -163,7 +163,9 @@ func (q *inquiry) settle(ctx context.Context, v *verdict, f *found) bool {
 	defer cancel()
 
 	lacking := q.lacking(source)
-	renew := v.byAbsence || source.is == stale && q.owns(source.member)
+	// A former owner's item is never stamped anew: it would count under a later
+	// view in which that server owns the key again.
+	renew := source.is == stale && q.owns(source.member)
 	switch {
 	case !renew && len(lacking) == 0:
 		return true
@@ -179,10 +181,13 @@ func (q *inquiry) settle(ctx context.Context, v *verdict, f *found) bool {
 		}
 		f.item.CAS, f.item.Flags = cas, item.Flags
 	}
+	whole := true
 	if len(lacking) > 0 {
-		q.copy(ctx, item, lacking, f)
+		whole = q.copy(ctx, item, lacking, f)
 	}
-	return true
+	// What has won because others had nothing has to be what every owner that
+	// answered has now: a write that came between would be seen there.
+	return whole || !v.byAbsence
 }
 
 // lacking returns the replies of the owners that answered, and have something
@@ -211,7 +216,8 @@ func (r *routing) lingers(item *memcache.Item) bool {
 }
 
 // copy puts item, which lies at f.at under f.item.CAS, on the servers of lacking.
-func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply, f *found) {
+// It says whether all of them have it.
+func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply, f *found) (whole bool) {
 	var g memcache.Group
 	for _, p := range lacking {
 		mode := memcache.ModeAdd
@@ -229,11 +235,13 @@ func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply
 	}
 	if head, err := f.at.client.Head(ctx, q.key); err != nil || head.CAS != f.item.CAS {
 		q.takeBack(ctx, lacking, copies)
-		return
+		return false
 	}
+	whole = true
 	for n, p := range lacking {
 		if copies[n] == 0 {
 			q.t.metrics.inc(repairLost)
+			whole = false
 			continue
 		}
 		q.t.metrics.inc(repairDone)
@@ -242,6 +250,7 @@ func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply
 			f.at, f.item.CAS, f.item.Flags = q.r.servers[p.member], copies[n], item.Flags
 		}
 	}
+	return whole
 }
 
 func (q *inquiry) takeBack(ctx context.Context, lacking []*reply, copies []uint64) {
