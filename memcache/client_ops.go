@@ -20,7 +20,9 @@ func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration)
 	return c.get(ctx, query{op: opGetAndTouch, key: key, exp: exptime(ttl, time.Now)})
 }
 
-// Head is Get without the value: it returns the item's flags, CAS and TTL.
+// Head is Get without the value: it returns the item's flags, CAS and TTL. To the
+// server it is no use of the item, so that looking after items while a Metadump
+// walks over them moves none of them to where the walk has been already.
 func (c *Client) Head(ctx context.Context, key string) (Item, error) {
 	return c.get(ctx, query{op: opHead, key: key})
 }

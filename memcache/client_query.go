@@ -75,7 +75,7 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 	case opHead:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
-		dst = append(dst, " f c t"...)
+		dst = append(dst, " f c t u"...)
 	case opGetAndTouch:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
