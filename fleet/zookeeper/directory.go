@@ -183,40 +183,39 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 	for ctx.Err() == nil {
 		at, changed := c.contact()
 		var retry time.Time
-		switch {
-		case !at.connected():
-			f.lose(at.since)
-		case at.conn == read && !r.stale():
-			f.regain(time.Now())
-		default:
-			got, err := r.read(ctx, at)
-			if err == nil && f.observe(got, time.Now()) == behind {
-				err = setBack(fmt.Sprintf("the members' version went back from %d to %d", f.last.Version, got.version))
+		var err error
+		if at.connected() {
+			if at.conn != read || r.stale() {
+				err = d.observe(ctx, at, &r, &f)
 			}
-			var back setBack
-			if errors.As(err, &back) {
-				err = errChanged
-				if r.synced { // otherwise the server that we are connected to may lag
-					d.opts.Logger.Warn("ZooKeeper has lost changes: beginning a new generation", "path", d.layout.root, "because", back)
-					err = cmp.Or(r.renew(ctx, at), err)
-				}
-				r.forget()
-			}
-			var never hopeless
-			switch {
-			case err == nil:
+			if err == nil {
 				read = at.conn
 				f.regain(time.Now())
-			case errors.Is(err, errChanged) || errors.Is(err, errLost) || ctx.Err() != nil:
-				continue
-			case errors.As(err, &never) && !f.known:
-				return err
-			default:
-				d.opts.Logger.Warn("the directory can't be read; trying again", "error", err)
-				r.forget()
-				f.lose(time.Now())
-				retry = time.Now().Add(time.Second)
+				if f.due(time.Now()) {
+					var got reading
+					if got, err = r.record(ctx, at); err == nil {
+						f.recorded(got)
+					}
+				}
 			}
+			if back := setBack(""); errors.As(err, &back) {
+				err = d.startOver(ctx, at, &r, back)
+			}
+		} else {
+			f.lose(at.since)
+		}
+		var never hopeless
+		switch {
+		case err == nil:
+		case errors.Is(err, errChanged) || errors.Is(err, errLost) || ctx.Err() != nil:
+			continue
+		case errors.As(err, &never) && !f.known:
+			return err
+		default:
+			d.opts.Logger.Warn("the directory can't be read; trying again", "error", err)
+			r.forget()
+			f.lose(time.Now())
+			retry = time.Now().Add(time.Second)
 		}
 		m, news, again := f.current(time.Now())
 		if news {
@@ -230,6 +229,26 @@ func (d *Directory) Follow(ctx context.Context, report func(fleet.Membership)) e
 		}
 	}
 	return nil
+}
+
+// observe reads the directory.
+func (d *Directory) observe(ctx context.Context, at contact, r *reader, f *follower) error {
+	got, err := r.read(ctx, at)
+	if err == nil && f.observe(got, time.Now()) == behind {
+		err = setBack(fmt.Sprintf("the members' version went back from %d to %d", f.last.Version, got.version))
+	}
+	return err
+}
+
+// startOver begins a new generation if ZooKeeper has lost changes, and not just
+// the server that we are connected to lags. Either way, read again.
+func (d *Directory) startOver(ctx context.Context, at contact, r *reader, because setBack) error {
+	defer r.forget()
+	if !r.synced {
+		return errChanged
+	}
+	d.opts.Logger.Warn("ZooKeeper has lost changes: beginning a new generation", "path", d.layout.root, "because", because)
+	return cmp.Or(r.renew(ctx, at), errChanged)
 }
 
 // hopeless is an error that waiting will not mend.

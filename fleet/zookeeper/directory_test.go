@@ -449,6 +449,9 @@ func TestZooKeeperLosesItsData(t *testing.T) {
 		if after.Generation == before.Generation {
 			t.Error("the old generation")
 		}
+		for _, p := range after.Past {
+			t.Errorf("view %d, which nobody went by, is in the past: %v", p.Version, p.Servers)
+		}
 		if after.Config != before.Config {
 			t.Errorf("config %+v became %+v", before.Config, after.Config)
 		}

@@ -46,10 +46,13 @@
 //
 // It takes a client three round trips from a change to its report: the members,
 // the list of views (with the data of who is new), and the record (with the views
-// that others recorded). Views and done belong to a generation. They are written
-// in one transaction with the check that config has not changed, those of another
-// generation go with the transaction that begins the next one, and what is left
-// behind all the same is known by the generation in it.
+// that others recorded). A list of members that clients don't go by yet, because
+// ZooKeeper had forgotten everybody and it is only filling, is not recorded.
+//
+// Views and done belong to a generation. They are written in one transaction with
+// the check that config has not changed, those of another generation go with the
+// transaction that begins the next one, and what is left behind all the same is
+// known by the generation in it.
 //
 // Whoever records a view removes those that have 256 newer ones, and nobody
 // removes others. So if one is missing without that, ZooKeeper was set back, or

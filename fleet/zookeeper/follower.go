@@ -14,8 +14,9 @@ type reading struct {
 	version    uint64
 	config     fleet.Config
 	servers    []fleet.Server // sorted by address, one for each
-	past       []fleet.Past
 	done       uint64
+	recorded   bool // it may be reported: that anybody has written under it will be known
+	past       []fleet.Past
 }
 
 func (r reading) membership() fleet.Membership {
@@ -89,8 +90,7 @@ func (f *follower) observe(r reading, now time.Time) verdict {
 		f.since = now
 	}
 	f.young = nil
-	if !f.known || f.held || r.version != f.last.Version || r.config != f.last.Config ||
-		r.done != f.last.Done || !samePast(r.past, f.last.Past) {
+	if !f.known || f.held || r.version != f.last.Version || r.config != f.last.Config || r.done != f.last.Done {
 		f.young = &r
 	}
 	return taken
@@ -131,11 +131,21 @@ func (f *follower) regain(now time.Time) {
 	f.lost = time.Time{}
 }
 
+// due says whether what was read last is to be reported now, and has to be
+// recorded before. What is held is not recorded: as long as nobody goes by a
+// list that fills only, it is no part of the past.
+func (f *follower) due(now time.Time) bool {
+	return f.young != nil && !f.young.recorded && f.ripe(now)
+}
+
+// recorded takes in that what was read last has been recorded.
+func (f *follower) recorded(r reading) { f.young = &r }
+
 // current returns the membership as it stands, whether it has to be reported
 // since it isn't what current returned before, and when to ask again even if
 // nothing happens (zero: never).
 func (f *follower) current(now time.Time) (m fleet.Membership, report bool, again time.Time) {
-	if f.young != nil && f.ripe(now) {
+	if f.young != nil && f.young.recorded && f.ripe(now) {
 		m = f.young.membership()
 		f.young, report = nil, true
 	} else {

@@ -185,6 +185,15 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// record does what is due.
+func record(f *follower, now time.Time) {
+	if f.due(now) {
+		r := *f.young
+		r.recorded = true
+		f.recorded(r)
+	}
+}
+
 func play(f *follower, what string, now time.Time) string {
 	verb, rest, _ := strings.Cut(what, " ")
 	switch verb {
@@ -203,6 +212,7 @@ func play(f *follower, what string, now time.Time) string {
 	case "regain":
 		f.regain(now)
 	}
+	record(f, now)
 	m, report, _ := f.current(now)
 	if !report {
 		return ""
@@ -215,6 +225,39 @@ func play(f *follower, what string, now time.Time) string {
 		line += " !" + m.LostContact.Sub(start).String()
 	}
 	return line
+}
+
+// Nobody writes under a view before it is recorded, and one that is only on its
+// way to the next never is.
+func TestFollowerWaitsForTheRecord(t *testing.T) {
+	t.Parallel()
+	f := follower{grace: 3 * time.Second, patience: patience}
+	expect := func(now time.Time, due bool, version uint64) {
+		t.Helper()
+		if f.due(now) != due {
+			t.Errorf("due = %v", !due)
+		}
+		if m, _, _ := f.current(now); m.Version != version {
+			t.Errorf("version %d, want %d", m.Version, version)
+		}
+	}
+	first := reading{generation: 1, version: 3, servers: servers("a b")}
+	f.observe(first, start)
+	expect(start, true, 0)
+	first.recorded = true
+	f.recorded(first)
+	expect(start, false, 3)
+	f.observe(reading{generation: 1, version: 4, servers: servers("b")}, start)
+	expect(start, true, 3)
+	second := reading{generation: 1, version: 5, servers: servers("a b")}
+	f.observe(second, start)
+	expect(start, true, 3)
+	second.recorded = true
+	f.recorded(second)
+	expect(start, false, 5)
+	f.observe(reading{generation: 2, version: 1, servers: servers("a")}, start)
+	expect(start, false, 5)
+	expect(start.Add(3*time.Second), true, 5)
 }
 
 // TestFollowerAtRandom lets a directory live, lose its data and be out of reach,
@@ -263,6 +306,7 @@ func TestFollowerAtRandom(t *testing.T) {
 			if connected && f.observe(truth, now) == behind {
 				t.Fatalf("seed %d: behind, without going back", seed)
 			}
+			record(&f, now)
 			m, report, again := f.current(now)
 			if !again.IsZero() && !again.After(now) {
 				t.Fatalf("seed %d: asks to be asked again at once", seed)

@@ -164,11 +164,6 @@ func (h *history) before(version uint64) []fleet.Past {
 	return past
 }
 
-// samePast says whether two pasts of one generation are the same.
-func samePast(a, b []fleet.Past) bool {
-	return slices.EqualFunc(a, b, func(a, b fleet.Past) bool { return a.Version == b.Version })
-}
-
 // parseViewNames returns the versions of those children of views that are ours,
 // sorted.
 func parseViewNames(names []string) []uint64 {

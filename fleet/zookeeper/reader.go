@@ -32,7 +32,10 @@ type reader struct {
 	doneWatch watch
 	done      doneData
 	history   history
-	latest    reading // valid while config and members are armed
+	// latest is valid while config and members are armed, and listed and unread
+	// with it: which views there are, and those of them to be read.
+	latest         reading
+	listed, unread []uint64
 }
 
 // watch is a watch on a znode: it fires once, and then has to be set again.
@@ -77,10 +80,8 @@ func (r *reader) forget() {
 //
 // ZooKeeper delivers a watch's event before any answer that shows the change.
 // So if config has not changed by the time the members' list is there, the two
-// belong together; and if the members have not by the time that their view is
-// recorded, it was recorded while it was the present one. Views are listed after
-// the members have been read: all that anybody recorded before this one are
-// among them.
+// belong together. Views are listed after the members have been read: all that
+// anybody recorded before this one are among them.
 func (r *reader) read(ctx context.Context, at contact) (reading, error) {
 	if r.conn != at.conn {
 		r.conn, r.config, r.members, r.doneWatch = at.conn, watch{}, watch{}, watch{}
@@ -129,12 +130,12 @@ func (r *reader) readAll(ctx context.Context, at contact) error {
 	}
 	alive, drained, strange := living(names)
 	var group errgroup.Group
-	var listed []uint64
+	r.listed = nil
 	group.Go(func() error { return r.readWeights(ctx, at, alive) })
 	group.Go(func() error { return r.readDone(ctx, at) })
 	if r.has.stamped() {
 		group.Go(func() (err error) {
-			listed, err = r.listViews(ctx, at)
+			r.listed, err = r.listViews(ctx, at)
 			return err
 		})
 	}
@@ -142,7 +143,7 @@ func (r *reader) readAll(ctx context.Context, at contact) error {
 		return err
 	}
 	r.warn(strange)
-	got := reading{generation: r.has.Generation, version: version, config: r.has.config()}
+	got := reading{generation: r.has.Generation, version: version, config: r.has.config(), recorded: !r.has.stamped()}
 	for _, c := range alive {
 		if r.weights[c.name] == 0 {
 			continue
@@ -155,10 +156,11 @@ func (r *reader) readAll(ctx context.Context, at contact) error {
 		})
 	}
 	if r.has.stamped() {
-		if err := r.record(ctx, at, version, got.servers, listed); err != nil {
-			return err
+		r.history.begin(r.has.Generation)
+		var lost bool
+		if r.unread, lost = r.history.listed(r.listed, version); lost {
+			return setBack("a view of the past is missing")
 		}
-		got.past = r.history.before(version)
 	}
 	r.latest = got
 	return nil

@@ -60,23 +60,38 @@ func (r *reader) listViews(ctx context.Context, at contact) ([]uint64, error) {
 	}
 }
 
-// record sees to it that a view is recorded, and brings the history up to date.
-// Listed are the views that there were after the members had been read.
+// record sees to it that the view which was read last is recorded, and returns it
+// with its past. It fails with errChanged if it may not have been the present one
+// any more by then: had it changed before, ZooKeeper would have delivered that
+// before the answer that it stands recorded.
 //
 // What isn't listed and exists a moment later was written under the same config,
 // so it is of this generation; and the same version of a generation has the same
 // servers, whoever writes it.
-func (r *reader) record(ctx context.Context, at contact, version uint64, servers []fleet.Server, listed []uint64) error {
-	d := r.directory
-	r.history.begin(r.has.Generation)
-	unread, lost := r.history.listed(listed, version)
-	if lost {
-		return setBack("a view of the past is missing")
+func (r *reader) record(ctx context.Context, at contact) (reading, error) {
+	if !r.latest.recorded {
+		err := r.writeView(ctx, at)
+		if err == nil && (!r.config.armed() || !r.members.armed()) {
+			err = errChanged
+		}
+		if err != nil {
+			r.members = watch{} // read again
+			return reading{}, err
+		}
+		r.latest.past, r.latest.recorded = r.history.before(r.latest.version), true
 	}
-	_, recorded := slices.BinarySearch(listed, version)
+	return r.latest, nil
+}
+
+// writeView writes the view that was read last, unless it is there, removes what
+// is surplus then, and reads those of the past that aren't known.
+func (r *reader) writeView(ctx context.Context, at contact) error {
+	d, version, servers := r.directory, r.latest.version, r.latest.servers
 	var group errgroup.Group
 	group.SetLimit(16)
-	if !recorded {
+	_, known := r.history.views[version]
+	_, listed := slices.BinarySearch(r.listed, version)
+	if !known && !listed {
 		group.Go(func() error {
 			err := r.guarded(ctx, at, createRequest(d.layout.view(version), encodeView(r.has.Generation, servers)))
 			switch {
@@ -87,12 +102,12 @@ func (r *reader) record(ctx context.Context, at contact, version uint64, servers
 			}
 			return d.failed(fmt.Sprintf("recording view %d, which has to be done before anything is written under it,", version), err)
 		})
-		for _, v := range surplus(listed) {
+		for _, v := range surplus(r.listed) {
 			group.Go(func() error { return r.deleteView(ctx, at, v, -1) })
 		}
 	}
-	read := make([]fleet.Past, len(unread))
-	for i, v := range unread {
+	read := make([]fleet.Past, len(r.unread))
+	for i, v := range r.unread {
 		if v <= version {
 			group.Go(func() (err error) {
 				read[i], err = r.readView(ctx, at, v)
@@ -108,10 +123,11 @@ func (r *reader) record(ctx context.Context, at contact, version uint64, servers
 			r.history.views[p.Version] = p
 		}
 	}
-	if !recorded {
+	if _, known := r.history.views[version]; !known {
+		if listed {
+			return errChanged // somebody has removed what another generation had left
+		}
 		r.history.views[version] = fleet.Past{Version: version, Servers: servers}
-	} else if _, known := r.history.views[version]; !known {
-		return errChanged // somebody has removed what another generation had left
 	}
 	return nil
 }
