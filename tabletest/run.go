@@ -55,11 +55,20 @@ func Churn(change func(t *testing.T, table torc.Table)) Option {
 	return func(s *suite) { s.change = change }
 }
 
+// Racy says that what calls of one key see that are made at the same moment need
+// not fit one order of them, as in a cache of several copies that tells a deleted
+// entry from a lost one by nothing. Every value that is read was written there all
+// the same.
+func Racy() Option {
+	return func(s *suite) { s.racy = true }
+}
+
 type suite struct {
 	open               func(*testing.T) torc.Table
 	plainKey, otherKey int
 	fits, refused      int
 	lacks              map[Feature]bool
+	racy               bool
 	change             func(*testing.T, torc.Table)
 }
 
