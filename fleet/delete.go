@@ -30,7 +30,12 @@ func (t *Table) delete(ctx context.Context, key string) error {
 // remove is a Delete.
 func (w *write) remove(ctx context.Context) error {
 	var err error
+	if !w.r.stamped {
+		// First, so that what is copied from there meanwhile is deleted too.
+		err = w.clear(ctx)
+	}
 	switch {
+	case err != nil:
 	case w.r.stamped:
 		err = w.bury(ctx)
 	case len(w.owners) == 1:

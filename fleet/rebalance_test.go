@@ -315,4 +315,3 @@ func TestRebalanceMovesWhatHasTo(t *testing.T) {
 		}
 	}
 }
-

@@ -82,6 +82,13 @@ func (r *routing) formers(dst []int, key string, owners []int) []int {
 	return r.history.Formers(dst, key, owners)
 }
 
+// relics appends the indexes of the servers that may have key although they own it
+// no more, believed or not: what is written is deleted there, or a rebalance would
+// bring it back.
+func (r *routing) relics(dst []int, key string, owners []int) []int {
+	return r.history.Formers(dst, key, owners)
+}
+
 // remembers says whether what is gone has to be remembered: a server that is
 // away may come back with an older value of key, and be believed.
 func (r *routing) remembers(key string, now time.Time) bool {
@@ -166,18 +173,18 @@ func newRouting(prev *routing, m Membership, now time.Time, connect func(addr st
 	return r, nil
 }
 
-// remember makes r's history. Without stamps no value tells when it was
-// written, so that the past says nothing.
+// remember makes r's history. Without stamps no value tells when it was written, so
+// that the past says only where one may be.
 func (r *routing) remember(prev *routing, m Membership) (err error) {
 	if r.config.Copies < 1 || r.config.Copies > MaxCopies {
 		return fmt.Errorf("%w: copies=%d: a fleet keeps 1 to %d copies of each key", torc.ErrInvalid, r.config.Copies, MaxCopies)
 	}
 	var past []fence.View
+	for _, p := range m.Past {
+		past = append(past, fence.View{Version: p.Version, Recorded: p.Recorded, Members: fenceMembers(p.Servers)})
+	}
 	if r.stamped = r.config.Stamps == StampsOn; r.stamped {
 		r.stamp = fence.NewStamp(m.Generation, m.Version)
-		for _, p := range m.Past {
-			past = append(past, fence.View{Version: p.Version, Recorded: p.Recorded, Members: fenceMembers(p.Servers)})
-		}
 	}
 	rejoin := fence.Check
 	if r.config.Rejoin == RejoinDrop {

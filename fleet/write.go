@@ -42,7 +42,7 @@ type progress struct {
 
 	r       *routing
 	owners  []int
-	formers []int
+	formers []int             // relics
 	has     [MaxCopies]bool   // by place in owners: it was carried out there
 	cas     [MaxCopies]uint64 // and what is there has this
 	round   int               // of a Delete without tombstones
@@ -72,7 +72,7 @@ func (w *write) release() {
 func (w *write) enter(r *routing) {
 	w.r = r
 	w.owners = r.owners(w.ownerRoom[:0], w.key)
-	w.formers = r.formers(w.formersRoom[:0], w.key, w.owners)
+	w.formers = r.relics(w.formersRoom[:0], w.key, w.owners)
 	w.has = [MaxCopies]bool{}
 	w.cleared = len(w.formers) == 0
 	w.round = 0
@@ -217,7 +217,7 @@ func (w *write) otherwise(next *routing) bool {
 			return true
 		}
 	}
-	for _, i := range next.formers(more[:0], w.key, owners) {
+	for _, i := range next.relics(more[:0], w.key, owners) {
 		if !slices.ContainsFunc(w.formers, func(f int) bool { return same(w.r.servers[f], next.servers[i]) }) {
 			return true
 		}
@@ -301,11 +301,13 @@ func (w *write) carriedOut(n int, cas uint64) { w.has[n], w.cas[n] = true, cas }
 
 // failed notes that a request for a change, to s, ended with err, and returns it.
 func (w *write) failed(s *server, err error) error {
+	if w.at = s; err == nil {
+		return nil
+	}
 	var ce *memcache.ConnError
 	if errors.As(err, &ce) {
 		w.maybe = w.maybe || ce.Sent
 	}
-	w.at = s
 	return err
 }
 
@@ -384,9 +386,11 @@ func (w *write) clear(ctx context.Context) error {
 	}
 	g.Wait(ctx)
 	for n, i := range w.formers {
-		if err := g.Err(n); err != nil && err != memcache.ErrNotFound {
+		err := g.Err(n)
+		if err != nil && err != memcache.ErrNotFound {
 			return w.failed(w.r.servers[i], err)
 		}
+		w.existed = w.existed || err == nil && !w.r.stamped
 	}
 	w.cleared = true
 	return nil
