@@ -87,6 +87,7 @@ and the entries follow. Without an address the ring is empty at first.
 			return runShell(cmd, &g, t, "dht> ", asJSON)
 		},
 	}
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	prepare(cmd, &g, "")
 	// It has its own table, which neither a flag nor TORC_TABLE names.
 	if err := cmd.PersistentFlags().MarkHidden("table"); err != nil {
