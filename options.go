@@ -83,6 +83,9 @@ const MaxTTL = 10 * 365 * 24 * time.Hour
 
 // ResolvePut applies opts. The error, if any, wraps ErrInvalid.
 func ResolvePut(opts []PutOption) (PutOptions, error) {
+	if len(opts) == 0 {
+		return PutOptions{}, nil // what follows allocates
+	}
 	var o PutOptions
 	for _, opt := range opts {
 		opt(&o)

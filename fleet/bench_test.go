@@ -63,3 +63,55 @@ func BenchmarkFleet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCopies puts a table that keeps three copies of each key beside one that
+// keeps one, over the same eight memcached, with stamps and nothing wrong.
+//
+//	go test -run '^$' -bench Copies ./fleet
+func BenchmarkCopies(b *testing.B) {
+	const servers, keyCount = 8, 1024
+	var addrs []string
+	for range servers {
+		addrs = append(addrs, memcachetest.Start(b, "-t", "1"))
+	}
+	tables := make(map[int]*Table)
+	keys := make(map[int][]string)
+	value := bytes.Repeat([]byte("v"), 100)
+	ctx := b.Context()
+	for _, copies := range []int{1, 3} {
+		d := newFakeDirectory()
+		d.config = Config{Copies: copies, Stamps: StampsOn}
+		go d.set(addrs...)
+		table, err := New(ctx, d, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer table.Close()
+		tables[copies] = table
+		for i := range keyCount {
+			key := fmt.Sprintf("bench-%d-copies-%d", copies, i)
+			keys[copies] = append(keys[copies], key)
+			if err := table.Put(ctx, key, value); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	get := func(copies int) func(int) error {
+		table, keys := tables[copies], keys[copies]
+		return func(i int) error { _, err := table.Get(ctx, keys[i%keyCount]); return err }
+	}
+	put := func(copies int) func(int) error {
+		table, keys := tables[copies], keys[copies]
+		return func(i int) error { return table.Put(ctx, keys[i%keyCount], value) }
+	}
+	for _, goroutines := range []int{1, 64} {
+		for name, call := range map[string]func(int) func(int) error{"get": get, "put": put} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", name, goroutines), func(b *testing.B) {
+				b.ReportAllocs()
+				versus.Run(b, goroutines,
+					versus.Side{Name: "three", Call: call(3)},
+					versus.Side{Name: "one", Call: call(1)})
+			})
+		}
+	}
+}

@@ -108,6 +108,9 @@ func (t *Table) getFailure(ctx context.Context, key string, s *server, err error
 
 // noAnswer says whether err is that of a request which got no answer.
 func noAnswer(err error) bool {
+	if err == nil {
+		return false
+	}
 	var ce *memcache.ConnError
 	return errors.As(err, &ce)
 }
