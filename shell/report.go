@@ -31,14 +31,14 @@ func (c *call) writeJSON() {
 		tail.Reason = reason(c.err)
 	}
 	if c.begun {
-		c.out.WriteString(`,` + fields(tail) + "}\n")
+		c.write(`,` + fields(tail) + "}\n")
 		return
 	}
 	text := "{" + fields(c.head())
 	if result := fields(c.result); result != "" {
 		text += "," + result
 	}
-	c.out.WriteString(text + "," + fields(tail) + "}\n")
+	c.write(text + "," + fields(tail) + "}\n")
 }
 
 func (c *call) head() objectHead {
@@ -67,11 +67,11 @@ func (l *keyList) add(key string) error {
 	if l.JSON {
 		l.begin()
 		if l.any {
-			l.out.WriteByte(',')
+			l.write(",")
 		}
-		l.out.WriteString("{" + fields(jsonform.KeyOf(key)) + "}")
+		l.write("{" + fields(jsonform.KeyOf(key)) + "}")
 	} else {
-		l.out.WriteString(Quote(key) + "\n")
+		l.write(Quote(key) + "\n")
 	}
 	l.any = true
 	if now := time.Now(); now.Sub(l.flushed) > flushEvery {
@@ -84,13 +84,13 @@ func (l *keyList) add(key string) error {
 func (l *keyList) begin() {
 	if !l.begun {
 		l.begun = true
-		l.out.WriteString("{" + fields(l.head()) + `,"keys":[`)
+		l.write("{" + fields(l.head()) + `,"keys":[`)
 	}
 }
 
 func (l *keyList) end() {
 	if l.JSON {
 		l.begin()
-		l.out.WriteByte(']')
+		l.write("]")
 	}
 }

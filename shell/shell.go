@@ -207,9 +207,12 @@ func reason(err error) string {
 // print prints text for a person, which is nothing with JSON.
 func (c *call) print(text string) {
 	if !c.JSON {
-		_, _ = c.out.WriteString(text) // Flush has the error
+		c.write(text)
 	}
 }
+
+// write writes to what Stdout gets next. If that fails, so does its Flush.
+func (c *call) write(text string) { _, _ = c.out.WriteString(text) }
 
 // note tells a person at a terminal what a script would not want to read.
 func (c *call) note(text string) {
