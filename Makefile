@@ -41,8 +41,9 @@ bench: packages ## the benchmarks, ours beside named peers
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
 
 .PHONY: figures
-figures: ## the tables and plots in docs/figures, from our own code
+figures: packages ## the tables and plots in docs/figures, from our own code
 	$(GO) run ./internal/figures/churn -out docs/figures
+	$(GO) run ./internal/figures/hitrate -out docs/figures
 
 .PHONY: docs
 docs: ## docs/cli and the man pages, from the command tree

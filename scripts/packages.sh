@@ -8,6 +8,7 @@ set -euo pipefail
 needed="memcached:/usr/bin/memcached
 zookeeper:/usr/share/zookeeper/bin/zkServer.sh
 libmemcached-tools:/usr/bin/memccapable
+nutcracker:/usr/sbin/nutcracker
 gcc:/usr/bin/gcc
 libc6-dev:/usr/include/stdio.h"
 

@@ -15,6 +15,7 @@ var needs = map[string][]string{
 	"bridge-utils":       {"brctl"},
 	"iproute2":           {"ip"},
 	"iputils-ping":       {"ping"},
+	"nutcracker":         {"/usr/sbin/nutcracker"},
 }
 
 // Missing returns those of the Debian packages whose programs aren't here.
