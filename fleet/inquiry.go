@@ -41,8 +41,9 @@ type reply struct {
 	is     standing
 	// silent: it has been for Options.Hedge, and is asked all the same. An event
 	// that says so is followed by another with the reply.
-	silent bool
-	come   bool
+	silent  bool
+	suspect bool // it was before it was asked, and is not waited for
+	come    bool
 }
 
 func newInquiry(t *Table, r *routing, key string) *inquiry {
@@ -96,14 +97,25 @@ func (q *inquiry) get(ctx context.Context, first *heard) (verdict, error) {
 	q.formers = q.r.formers(nil, q.key, q.owners)
 	for _, i := range q.formers {
 		q.t.metrics.inc(formerLookup)
-		q.spawn(i)
+		if q.r.servers[i].suspect() {
+			q.probe(i)
+		} else {
+			q.spawn(i)
+		}
 	}
-	for _, i := range q.formers {
-		if v, ended, err := q.await(ctx, i); ended || err != nil {
+	for q.awaits() {
+		if v, ended, err := q.next(ctx); ended || err != nil {
 			return v, err
 		}
 	}
 	return q.decide(), nil
+}
+
+// awaits says whether somebody has not answered who is waited for: all but those
+// who were suspect before they were asked. They are waited for as the only owner
+// of a key is, since without their word nothing may be found, or decided.
+func (q *inquiry) awaits() bool {
+	return slices.ContainsFunc(q.replies, func(p reply) bool { return !p.come && !p.suspect })
 }
 
 // heard says whether anybody has answered.
@@ -212,6 +224,7 @@ func (q *inquiry) probe(member int) {
 	q.spawn(member)
 	if p := q.of(member); !p.come {
 		*p = q.silence(member)
+		p.suspect = true
 	}
 }
 
@@ -248,7 +261,9 @@ func (q *inquiry) send(p reply) {
 
 // take notes an event.
 func (q *inquiry) take(p reply) {
-	*q.of(p.member) = p
+	old := q.of(p.member)
+	p.suspect = old.suspect
+	*old = p
 	if p.come {
 		q.waiting--
 	}
