@@ -128,6 +128,9 @@ func chaos(t *testing.T, addr string, cfg memcache.Config) {
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
+			var group memcache.Group
+			var keyOf []string
+			var sets []*written // in the group; nil is a get
 			for {
 				ctx, cancel := t.Context(), context.CancelFunc(func() {})
 				switch rand.N(4) {
@@ -137,31 +140,82 @@ func chaos(t *testing.T, addr string, cfg memcache.Config) {
 					ctx, cancel = context.WithCancel(ctx)
 					time.AfterFunc(rand.N(3*time.Millisecond), cancel)
 				}
-				key := fmt.Sprint("key ", rand.N(keys))
-				began := time.Now()
-				var err error
-				if rand.N(3) == 0 {
-					id := ids.Add(1)
-					w := &written{value: chaosValue(key, id)}
+				closed := false
+				note := func(err error) {
+					var ce *memcache.ConnError
+					if errors.Is(err, memcache.ErrClosed) {
+						closed = true
+					} else if errors.As(err, &ce) {
+						failures.Add(1)
+					} else if err != nil && !errors.Is(err, memcache.ErrNotFound) {
+						t.Error(err)
+					}
+				}
+				toWrite := func(key string) *written {
+					w := &written{value: chaosValue(key, ids.Add(1))}
 					writes.Store(w.value, w)
-					buf := []byte(w.value)
-					_, err = c.Set(ctx, memcache.Item{Key: key, Value: buf}, memcache.ModeSet)
-					clear(buf)
+					return w
+				}
+				noteSet := func(w *written, err error) {
 					var ce *memcache.ConnError
 					if errors.As(err, &ce) && !ce.Sent {
 						w.unsent.Store(true)
 						unsent.Add(1)
 					}
-				} else {
-					var item memcache.Item
-					item, err = c.Get(ctx, key)
-					if err == nil {
-						reads.Add(1)
-						w, ok := writes.Load(string(item.Value))
-						if !ok || !strings.HasPrefix(string(item.Value), key+"=") {
-							t.Errorf("%s has a value that nobody wrote to it: %.60q", key, item.Value)
+					note(err)
+				}
+				noteGet := func(key string, item memcache.Item, err error) {
+					note(err)
+					if err != nil {
+						return
+					}
+					reads.Add(1)
+					w, ok := writes.Load(string(item.Value))
+					if !ok || !strings.HasPrefix(string(item.Value), key+"=") {
+						t.Errorf("%s has a value that nobody wrote to it: %.60q", key, item.Value)
+					} else {
+						w.(*written).wasRead.Store(true)
+					}
+				}
+				key := fmt.Sprint("key ", rand.N(keys))
+				began := time.Now()
+				switch roll := rand.N(12); {
+				case roll < 3:
+					w := toWrite(key)
+					buf := []byte(w.value)
+					_, err := c.Set(ctx, memcache.Item{Key: key, Value: buf}, memcache.ModeSet)
+					clear(buf)
+					noteSet(w, err)
+				case roll < 6:
+					item, err := c.Get(ctx, key)
+					noteGet(key, item, err)
+				case roll < 8:
+					item, late, err := c.GetHedged(ctx, key, rand.N(10*time.Millisecond))
+					if late != nil {
+						item, err = late.Wait(ctx)
+					}
+					noteGet(key, item, err)
+				default:
+					group.Reset()
+					for range 1 + rand.N(20) {
+						key := fmt.Sprint("key ", rand.N(keys))
+						keyOf = append(keyOf[:group.Len()], key)
+						if rand.N(3) > 0 {
+							group.Get(c, key)
+							sets = append(sets[:group.Len()-1], nil)
+							continue
+						}
+						w := toWrite(key)
+						group.Set(c, memcache.Item{Key: key, Value: []byte(w.value)}, memcache.ModeSet)
+						sets = append(sets[:group.Len()-1], w)
+					}
+					group.Wait(ctx)
+					for i, w := range sets[:group.Len()] {
+						if w != nil {
+							noteSet(w, group.Err(i))
 						} else {
-							w.(*written).wasRead.Store(true)
+							item, err := group.Item(i)
+							noteGet(keyOf[i], item, err)
 						}
 					}
 				}
@@ -169,13 +223,8 @@ func chaos(t *testing.T, addr string, cfg memcache.Config) {
 				if took := int64(time.Since(began)); took > slowest.Load() {
 					slowest.Store(took)
 				}
-				var ce *memcache.ConnError
-				if errors.Is(err, memcache.ErrClosed) {
+				if closed {
 					return
-				} else if errors.As(err, &ce) {
-					failures.Add(1)
-				} else if err != nil && !errors.Is(err, memcache.ErrNotFound) {
-					t.Error(err)
 				}
 			}
 		})

@@ -148,24 +148,21 @@ func carry(lanes []lane) {
 	for i := range lanes {
 		lanes[i].flush()
 	}
-	// The answer that is asked for last comes last: by then the others are there.
-	last := len(lanes) - 1
-	for last >= 0 && lanes[last].lone == nil {
-		last--
+	var first *lane
+	for i := range lanes {
+		switch l := &lanes[i]; {
+		case l.lone == nil:
+		case first == nil:
+			first = l
+		default:
+			l.pipe.park(l.upTo)
+		}
 	}
-	if last < 0 {
-		return
-	}
-	for i := range lanes[:last] {
-		lanes[i].park()
-	}
-	l := &lanes[last]
-	l.pipe.readFor(l.lone)
-	stay := l.lone.signalled() // or somebody needs this goroutine elsewhere
-	for i := range lanes[:last] {
-		if l := &lanes[i]; l.lone != nil && l.pipe.unpark(l.lone, stay) {
+	stay := true
+	for i := range lanes {
+		if l := &lanes[i]; l.lone != nil && (l == first || l.pipe.unpark(l.lone, stay)) {
 			l.pipe.readFor(l.lone)
-			stay = l.lone.signalled()
+			stay = l.lone.signalled() // else somebody needs this goroutine elsewhere
 		}
 	}
 }
@@ -188,13 +185,6 @@ func (l *lane) flush() {
 	}
 	if err != nil {
 		p.fail(readError(err))
-	}
-}
-
-// park parks the read role of the lane's pipe, if its waiter has it.
-func (l *lane) park() {
-	if l.lone != nil {
-		l.pipe.park(l.upTo)
 	}
 }
 

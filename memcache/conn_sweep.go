@@ -47,13 +47,16 @@ func (p *pipe) sweep() {
 	}
 	stalled := now-p.mu.quietSince >= p.limits.stall
 	delay := p.limits.interval
-	if lone := p.mu.lone; p.mu.reading == readParked {
-		p.readByRunLocked()
-	} else if lone != nil {
-		if p.overdue(lone, now) || lone.lateIn(now) == 0 || p.mu.loneCtx.Err() != nil || lone.severally() {
+	if lone := p.mu.lone; lone != nil {
+		switch {
+		case !p.leaves(lone, now) && p.mu.loneCtx.Err() == nil:
+			if lone.mayLeave(p.mu.loneCtx) {
+				delay = min(delay, sweepLone)
+			}
+		case p.mu.reading == readParked:
+			p.readByRunLocked()
+		default:
 			p.breakOffLocked()
-		} else if lone.mayLeave(p.mu.loneCtx) {
-			delay = min(delay, sweepLone)
 		}
 	}
 	p.armLocked(delay)
@@ -89,6 +92,14 @@ func (p *pipe) sweep() {
 // overdue says whether cl will have waited too long by the next sweep.
 func (p *pipe) overdue(cl *call, now time.Duration) bool {
 	return cl.patience > 0 && now-cl.since >= cl.patience-p.limits.interval
+}
+
+// leaves says whether the caller that reads for cl has to leave to others what it
+// reads: it has something to tell its waiter, or the waiter may be needed by
+// another of its connections.
+func (p *pipe) leaves(cl *call, now time.Duration) bool {
+	return p.overdue(cl, now) || cl.lateIn(now) == 0 ||
+		cl.severally() && now-cl.since >= min(sweepLone, p.limits.interval)/2
 }
 
 // lateIn is how long it is until cl's waiter is to be given notice; more than

@@ -3,8 +3,10 @@
 package memcache
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -99,6 +101,8 @@ func (s *socket) write(b []byte) (int, error) {
 // stream included; nil if nothing has. It is a use by the reader.
 func (s *socket) look() error {
 	switch err := s.raw.Read(s.look1); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil // somebody breaks the reading off: then it is not for him
 	case err != nil:
 		return err
 	case s.rerr == syscall.EAGAIN:

@@ -10,6 +10,10 @@
 //	_, err := c.Set(ctx, memcache.Item{Key: "k", Value: []byte("v"), TTL: time.Minute}, memcache.ModeSet)
 //	item, err := c.Get(ctx, "k")
 //
+// One goroutine with many requests, to one server or to several, puts them in a
+// [Group]: they go out together and are waited for together. A Get that may have
+// to be asked elsewhere if it takes long is [Client.GetHedged].
+//
 // Which of many servers holds a key is not its concern: that is package fleet's.
 //
 // A [Server] is shaped like net/http's: a Handler does what the requests ask, be
