@@ -120,9 +120,10 @@ func TestWatchdogKilled(t *testing.T) {
 }
 
 // testWatchdogAway takes watchdogs away for longer than their session and brings
-// them back. Their servers, which were well all the time, have to be empty then.
+// them back. Their servers, which were well all the time, have to be empty then,
+// in a fleet without stamps.
 func testWatchdogAway(t *testing.T, out, back string, leave, comeBack func(*cluster.Proc) error) {
-	f := start(t, cluster.Options{}, 3)
+	f := startWith(t, cluster.Options{}, 3, "?stamp=off")
 	table := f.open()
 	for i := range *faults {
 		s := f.servers[i%len(f.servers)]

@@ -105,6 +105,12 @@ type fleet struct {
 // start makes a fleet of n servers and returns when all watchers see them.
 func start(t *testing.T, o cluster.Options, n int) *fleet {
 	t.Helper()
+	return startWith(t, o, n, "")
+}
+
+// startWith starts a fleet of which its URL's query says more.
+func startWith(t *testing.T, o cluster.Options, n int, query string) *fleet {
+	t.Helper()
 	cluster.Need(t, "memcached", "zookeeper")
 	f := &fleet{t: t, cluster: cluster.ForTest(t, o)}
 	ctx := t.Context()
@@ -112,7 +118,7 @@ func start(t *testing.T, o cluster.Options, n int) *fleet {
 	if f.zk, err = f.cluster.Host("zk").ZooKeeper(ctx, cluster.ZooKeeperOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	f.url = "zk://" + f.zk.Addr + "/torc"
+	f.url = "zk://" + f.zk.Addr + "/torc" + query
 	for i := range n {
 		s := &server{host: f.cluster.Host(fmt.Sprintf("s%d", i+1))}
 		if s.memcached, err = s.host.Memcached(ctx); err != nil {
