@@ -1,0 +1,122 @@
+package fleet
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc/memcache"
+)
+
+// equal says in what the owners of key differ, if they do.
+func equal(servers []*gated, key string) string {
+	for _, g := range servers[1:] {
+		if a, b := servers[0].value(key), g.value(key); a != b {
+			return fmt.Sprintf("%s has %q, %s has %q", servers[0].addr, a, g.addr, b)
+		}
+	}
+	return ""
+}
+
+// A Put that reaches one owner long after another Put was through leaves them
+// different, and finds that out itself.
+func TestLatePutIsMadeEqual(t *testing.T) {
+	t.Parallel()
+	inEachStampMode(t, func(t *testing.T, config Config) {
+		for late := range 3 {
+			table, _, servers, key := gatedTable(t, 3, Options{Config: config})
+			other, _ := newTestTable(t, Options{Config: config}, addrsOf(servers...)...)
+			met, release := servers[late].hold(t, func(r *memcache.Request) bool { return r.Op == memcache.OpSet && string(r.Value) == "late" })
+			put := make(chan error)
+			go func() { put <- table.Put(t.Context(), key, []byte("late")) }()
+			<-met
+			mustPut(t, other, key, "between")
+			time.Sleep(4 * settleTime) // the other one has looked, and found its own
+			release()
+			if err := <-put; err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() string { return equal(servers, key) })
+		}
+	})
+}
+
+// Closing a table right after such a Put waits until it is mended.
+func TestCloseWaitsForChecks(t *testing.T) {
+	t.Parallel()
+	table, _, servers, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}})
+	other, _ := newTestTable(t, Options{Config: Config{Copies: 3}}, addrsOf(servers...)...)
+	met, release := servers[1].hold(t, func(r *memcache.Request) bool { return r.Op == memcache.OpSet && string(r.Value) == "late" })
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), key, []byte("late")) }()
+	<-met
+	mustPut(t, other, key, "between")
+	other.Close()
+	time.Sleep(2 * settleTime)
+	release()
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	table.Close()
+	if problem := equal(servers, key); problem != "" {
+		t.Fatal(problem)
+	}
+}
+
+// Puts and Deletes of few keys by many callers of several tables leave equal copies.
+func TestStormConverges(t *testing.T) {
+	t.Parallel()
+	inEachStampMode(t, func(t *testing.T, config Config) {
+		table, _, servers, _ := gatedTable(t, 3, Options{Config: config})
+		other, _ := newTestTable(t, Options{Config: config}, addrsOf(servers...)...)
+		var wg sync.WaitGroup
+		for i := range 16 {
+			table := []*Table{table, other}[i%2]
+			wg.Go(func() {
+				for n := range 100 {
+					key := fmt.Sprint("k", n%5)
+					if config.Stamps == StampsOn && n%7 == 0 {
+						table.Delete(t.Context(), key) //nolint:errcheck // there may be none
+					} else if err := table.Put(t.Context(), key, fmt.Appendf(nil, "%d-%d", i, n)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for n := range 5 {
+			eventually(t, func() string { return equal(servers, fmt.Sprint("k", n)) })
+		}
+	})
+}
+
+// With no more room for checks a Put waits for it, as long as its time lasts.
+func TestPutWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	table, _, _, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}})
+	c := table.converger
+	c.mu.Lock()
+	c.mu.due += maxChecks
+	c.mu.Unlock()
+	if err := table.Put(soon(t, 20*time.Millisecond), key, []byte("v")); err == nil {
+		t.Fatal("there was no room, and Put did not wait")
+	}
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), key, []byte("v")) }()
+	eventually(t, func() string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.mu.room == nil {
+			return "Put does not wait"
+		}
+		return ""
+	})
+	c.mu.Lock()
+	c.mu.due -= maxChecks
+	c.freeLocked()
+	c.mu.Unlock()
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+}
