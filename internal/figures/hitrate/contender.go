@@ -53,7 +53,9 @@ func (s *site) addrs() []string {
 
 // contenders, in the order in which they are shown.
 var contenders = []contender{
+	{"torc, zk://, three copies", "zk3", openZK(3)},
 	{"torc, zk://, one copy", "zk1", openZK(1)},
+	{"torc, memcached:// list, three copies", "list3", openList(3)},
 	{"torc, memcached:// list, one copy", "list1", openList(1)},
 	{"gomemcache, static selector", "gomc", openGomemcache},
 	{"twemproxy, ketama, auto_eject_hosts", "twem", openTwemproxy},

@@ -67,17 +67,20 @@ func TestSummarize(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	well := []tally{{reads: 1}, {reads: 1}, {reads: 1}, {}}
+	hit := tally{reads: 1, hits: 1}
 	for _, test := range []struct {
 		name    string
 		windows []tally
+		calm    bool
 		want    string
 	}{
-		{"well", well, ""},
-		{"wrong value", append(well, tally{reads: 1, wrong: 1}), "never put"},
-		{"too busy", append(well, tally{}), "2 of 5 windows"},
+		{"well", []tally{hit, hit, {reads: 1}}, true, ""},
+		{"wrong value", []tally{hit, hit, {reads: 1, wrong: 1}}, false, "never put"},
+		{"busy", []tally{{reads: 1}, hit, {}}, false, ""},
+		{"too busy for any read", []tally{hit, hit, {}}, true, "no read began in the 100ms from 0s on"},
+		{"too busy for hits", []tally{hit, {reads: 1}, hit}, true, "100ms before the kill"},
 	} {
-		err := check([]curve{{name: "c", windows: test.windows}})
+		err := check(plan{before: 2 * window, calm: test.calm}, []curve{{name: "c", windows: test.windows}})
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: check = %v, want %q", test.name, err, test.want)
 		}
