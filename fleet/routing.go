@@ -119,9 +119,6 @@ func (r *routing) member(addr string) torc.Member {
 	return r.view.Members[i]
 }
 
-// inUse says whether keys are placed on s.
-func (s *Server) inUse() bool { return s.Down == "" && !s.Drained }
-
 // state says how a view shows s.
 func (s *Server) state() (torc.State, string) {
 	switch {

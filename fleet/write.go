@@ -195,7 +195,7 @@ func (w *write) again(err error) bool {
 		next := w.t.routing.Load()
 		return next != w.r && !w.once() && w.otherwise(next)
 	}
-	return len(w.owners) == 0 && errors.Is(err, torc.ErrUnavailable)
+	return len(w.owners) == 0 && errors.Is(err, torc.ErrUnavailable) && w.t.offline(w.r) == nil
 }
 
 // errOvertaken ends an attempt that has to begin again because others write.
