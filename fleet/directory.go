@@ -30,9 +30,6 @@ type Membership struct {
 	Generation uint64
 	// Version grows with each change.
 	Version uint64
-	// Recorded is when the view was written down, by the directory's clock; zero
-	// where there is no history.
-	Recorded time.Time
 	// Config is what the fleet's clients have agreed on.
 	Config Config
 	// Servers, sorted by address, one for each address.

@@ -55,7 +55,9 @@ type routing struct {
 	// under this view, and 0 otherwise.
 	stamped bool
 	stamp   fence.Stamp
-	came    time.Time // when the table had heard of the view
+	// came is when the table heard of the view. Whoever is away has been so since
+	// then at the latest.
+	came time.Time
 	// replaced is closed when the table has a newer routing.
 	replaced chan struct{}
 }
@@ -188,7 +190,7 @@ func (r *routing) remember(prev *routing, m Membership) (err error) {
 		rejoin = fence.Drop
 	}
 	cfg := fence.Config{Hash: r.config.Hash, VNodes: r.config.VNodes, Copies: r.config.Copies}
-	r.history, err = fence.NewHistory(cfg, past, fence.View{Version: m.Version, Members: fenceMembers(m.Servers)}, m.Done, rejoin, prev.history)
+	r.history, err = fence.NewHistory(cfg, past, fence.View{Version: m.Version, Recorded: r.came, Members: fenceMembers(m.Servers)}, m.Done, rejoin, prev.history)
 	return err
 }
 
