@@ -15,12 +15,13 @@ func newFleet(g *globals) *cobra.Command {
 		Use:   "fleet",
 		Short: "What only a fleet of memcached servers has",
 		Long: `A fleet is memcached servers that announce themselves in ZooKeeper, each by a
-watchdog beside it. These commands take a table with a zk:// URL.`,
+watchdog beside it. These commands take a table with a zk:// URL; rebalance
+takes a list of servers too.`,
 		Example: `  torc --table zk://127.0.0.1:2181/torc fleet watchdog 127.0.0.1:11211`,
 		Args:    commandsOnly,
 		RunE:    showUsage,
 	}
-	cmd.AddCommand(newWatchdog(g), newDrain(g), newUndrain(g))
+	cmd.AddCommand(newWatchdog(g), newDrain(g), newUndrain(g), newRebalance(g))
 	return cmd
 }
 

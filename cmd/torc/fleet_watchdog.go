@@ -25,8 +25,8 @@ runs beside each memcached. HOST:PORT is the address that clients use, and it is
 checked over that. It never starts or stops the memcached.
 
 A memcached that was away may hold values that have changed since. The stamps on
-the values tell clients which. In a fleet without stamps (stamp=off) the watchdog
-empties it before it announces it again.
+the values tell clients which. In a fleet without stamps (stamp=off) the
+watchdog empties it before it announces it again.
 
 What happens is one line each on standard error. It runs until it is
 interrupted, and then takes the announcement back.`,

@@ -104,7 +104,15 @@ var jsonObjects = []struct {
 		{"version", "of get: of the entry; of locate, nodes, stats: of the view"},
 		{"generation", "of locate, nodes: of the view"},
 	}},
-	{"rebalance in these", []field{
+	{"fleet rebalance: an object a rebalance", []field{
+		{"time", "when it ended"},
+		{"version", "of the view, with --follow"},
+		{"dry_run", "true if nothing was changed; else left out"},
+		{"error", "why more is to be done; else left out"},
+		{"pass, looked, copied", "see below"},
+		{"removed, bytes, seconds", "see below"},
+	}},
+	{"what was moved", []field{
 		{"pass", "how many walks over all nodes it took"},
 		{"looked", "entries looked at in the last of them, each copy counted"},
 		{"copied, removed", "copies that were made, and surplus ones that were removed"},

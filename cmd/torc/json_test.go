@@ -31,7 +31,8 @@ func TestJSONObjectsAreExplained(t *testing.T) {
 		"version":                      fieldsOf(reflect.TypeFor[versionJSON]()),
 		"run, fleet-client":            fieldsOfRun(t),
 		"shell, dht-shell":             fieldsOfShell(t),
-		"rebalance in these":           fieldsOf(reflect.TypeFor[jsonform.Progress]()),
+		"fleet rebalance":              fieldsOf(reflect.TypeFor[rebalanceJSON]()),
+		"what was moved":               fieldsOf(reflect.TypeFor[jsonform.Progress]()),
 		"each of the members of stats": fieldsOf(reflect.TypeFor[jsonform.MemberSurvey]()),
 	}
 	for _, o := range jsonObjects {

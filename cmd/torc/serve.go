@@ -67,13 +67,7 @@ read and write everything in it.`,
 // validate reports every flag that can't be.
 func (f *serveFlags) validate() error {
 	var errs []error
-	host, port, err := net.SplitHostPort(f.listen)
-	if err == nil && port == "0" {
-		err = torc.CheckAddr(net.JoinHostPort(host, "1"))
-	} else {
-		err = torc.CheckAddr(f.listen)
-	}
-	if err != nil {
+	if err := checkListen(f.listen); err != nil {
 		errs = append(errs, fmt.Errorf("--listen: %w", err))
 	}
 	if f.itemSize > maxItemSize {
@@ -86,6 +80,34 @@ func (f *serveFlags) validate() error {
 		errs = append(errs, errors.New("--tls-cert and --tls-key go together"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkListen says what is wrong with addr as one to listen on, where port 0 is
+// any free one.
+func checkListen(addr string) error {
+	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
+		return torc.CheckAddr(net.JoinHostPort(host, "1"))
+	}
+	return torc.CheckAddr(addr)
+}
+
+// listen listens on addr, which the flag of that name gave.
+func listen(flag, addr string) (net.Listener, error) {
+	if err := checkListen(addr); err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	l, err := net.Listen(network(addr), addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: choose another address with --%s", addr, flag)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: choose another with --%s", addr, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("this user may not listen on %s: choose a port above 1023 with --%s", addr, flag)
+	case err != nil:
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return l, nil
 }
 
 // network is what to listen on for addr: Go takes 0.0.0.0 for every IPv6 address
@@ -113,16 +135,9 @@ func serve(cmd *cobra.Command, f serveFlags) error {
 		}
 		config = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 	}
-	l, err := net.Listen(network(f.listen), f.listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use by another program: choose another address with --listen", f.listen)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s is no address of this machine: choose another with --listen", f.listen)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("this user may not listen on %s: choose a port above 1023 with --listen", f.listen)
-	case err != nil:
-		return fmt.Errorf("--listen: %w", err)
+	l, err := listen("listen", f.listen)
+	if err != nil {
+		return err
 	}
 	addr, with := l.Addr().String(), ""
 	if config != nil {
