@@ -86,7 +86,10 @@ func (q *inquiry) get(ctx context.Context, first *heard) (verdict, error) {
 			return v, err
 		}
 	}
-	for !q.heard() && q.waiting > 0 { // nobody has answered: whoever does is waited for
+	if !q.heard() { // then whoever answers is waited for: maybe it was this process that stood still
+		q.insist()
+	}
+	for !q.heard() && q.waiting > 0 {
 		if v, ended, err := q.next(ctx); ended || err != nil {
 			return v, err
 		}
@@ -108,7 +111,28 @@ func (q *inquiry) get(ctx context.Context, first *heard) (verdict, error) {
 			return v, err
 		}
 	}
+	if v := q.decide(); v.is.ends() || !slices.ContainsFunc(q.replies, func(p reply) bool { return p.is == stale }) {
+		return v, nil
+	}
+	// There is something, of which those who were passed over may know more: a
+	// server that is busy, and not dead, must not cost a value.
+	q.insist()
+	for q.waiting > 0 {
+		if v, ended, err := q.next(ctx); ended || err != nil {
+			return v, err
+		}
+	}
 	return q.decide(), nil
+}
+
+// insist asks those who were passed over.
+func (q *inquiry) insist() {
+	for _, p := range slices.Clone(q.replies) {
+		if p.come && p.suspect && p.is == unasked {
+			q.replies = slices.DeleteFunc(q.replies, func(o reply) bool { return o.member == p.member })
+			q.spawn(p.member)
+		}
+	}
 }
 
 // awaits says whether somebody has not answered who is waited for: all but those
@@ -217,7 +241,7 @@ func (q *inquiry) probe(member int) {
 	s := q.r.servers[member]
 	if s.silent.Load() > 0 {
 		p := q.silence(member)
-		p.come = true
+		p.come, p.suspect = true, true
 		q.replies = append(q.replies, p)
 		return
 	}

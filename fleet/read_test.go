@@ -98,6 +98,19 @@ func TestLateAnswerCounts(t *testing.T) {
 	}
 }
 
+// Where every server has been silent, each is asked all the same: it may have been
+// the reader that stood still.
+func TestAllSuspectsAreAsked(t *testing.T) {
+	t.Parallel()
+	table, _, _, key := gatedTable(t, 4, Options{Config: Config{Copies: 3}, ReadTimeout: time.Minute})
+	mustPut(t, table, key, "v")
+	for _, s := range table.routing.Load().servers {
+		s.silent.Add(1)
+		t.Cleanup(func() { s.silent.Add(-1) })
+	}
+	mustGet(t, table, key, "v")
+}
+
 func TestGetBesideUnreachableServers(t *testing.T) {
 	t.Parallel()
 	g := startGated(t)
