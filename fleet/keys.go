@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
@@ -14,17 +15,36 @@ var _ torc.Ranger = (*Table)(nil)
 // Keys implements [torc.Ranger]. It walks over the servers one after the other
 // and yields a key from the first of its owners that has it, and from others where
 // none has: so once, unless copies come and go meanwhile. It goes by the view as
-// of its beginning. A key that a rebalance moves meanwhile may be missed; and of
-// all others memcached's listing misses a few, in ten thousand, that it moves
-// from one of its queues to another.
+// of its beginning. A key that a rebalance moves meanwhile may be missed.
+//
+// memcached's listing leaves out what has just been read. So servers that are in
+// use are listed twice, a little over a second apart, and what was used shortly
+// before the first time may come twice. Still it may leave out a few keys, in ten
+// thousand, that it moves between its queues both times.
 func (t *Table) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		k := keys{t: t, r: t.routing.Load(), yield: yield}
-		for i := range k.r.servers {
-			if more, err := k.of(ctx, i); err != nil {
-				yield("", k.failure(i, err))
+		var again []int
+		since := make([]time.Time, len(k.r.servers))
+		for i, s := range k.r.servers {
+			before := figuresOf(ctx, s.client)
+			if !k.of(ctx, i, time.Time{}) {
 				return
-			} else if !more {
+			}
+			after := figuresOf(ctx, s.client)
+			if !before.complete(&after, k.listed) {
+				again, since[i] = append(again, i), before.at.Add(-2*hiding)
+			}
+		}
+		if len(again) == 0 {
+			return
+		}
+		if err := sleep(ctx, hiding); err != nil {
+			yield("", k.failure(again[0], err))
+			return
+		}
+		for _, i := range again {
+			if !k.of(ctx, i, since[i]) {
 				return
 			}
 		}
@@ -38,6 +58,8 @@ type keys struct {
 	yield func(string, error) bool
 	group memcache.Group
 	asked []asked
+
+	listed uint64 // by the server that was walked over last
 }
 
 // asked is a key that others may have before the server that listed it.
@@ -54,14 +76,28 @@ func (k *keys) failure(member int, err error) error {
 	return failure("keys", "", k.r.servers[member], err)
 }
 
-// of yields the keys of one server, and says whether more are wanted.
-func (k *keys) of(ctx context.Context, member int) (more bool, err error) {
+// of yields the keys of one server that were used since the given time, and says
+// whether more are wanted.
+func (k *keys) of(ctx context.Context, member int, since time.Time) (more bool) {
+	more, err := k.walk(ctx, member, since)
+	if err != nil {
+		k.yield("", k.failure(member, err))
+		return false
+	}
+	return more
+}
+
+func (k *keys) walk(ctx context.Context, member int, since time.Time) (more bool, err error) {
 	if k.t.isClosed() {
 		return false, torc.ErrClosed
 	}
+	k.listed = 0
 	for info, err := range keysOf(ctx, k.r.servers[member].client) {
 		if err != nil {
 			return false, err
+		}
+		if k.listed++; info.LastAccess.Before(since) {
+			continue
 		}
 		if before := k.before(info.Key, member); len(before) > 0 {
 			k.ask(info.Key, before)

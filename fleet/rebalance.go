@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,8 +29,8 @@ type Finisher interface {
 }
 
 // Rebalance implements [torc.Rebalancer]. It walks over all servers that are
-// announced, drained ones too, and passes go on until one finds nothing to do:
-// listing a server's keys misses a few. Then, where the directory is a
+// announced, drained ones too, and passes go on until one finds nothing to do that
+// can be relied on: memcached's listing of its keys leaves some out. Then, where the directory is a
 // [Finisher], the view counts as rebalanced, and the next call passes over the
 // keys whose owners have stayed the same.
 //
@@ -95,11 +94,12 @@ const (
 func (o *rebalance) run(ctx context.Context) error {
 	t := o.table
 	strikes, nth := 0, 0
+	thorough := true
 	var under *routing // what the last pass was made under
 	for {
 		r := t.routing.Load()
 		if under == nil || !r.sameView(under) {
-			nth = 0
+			nth, thorough = 0, true
 		}
 		if under = r; nth == 0 {
 			if err := o.settle(ctx, r); errors.Is(err, errViewChanged) {
@@ -128,7 +128,7 @@ func (o *rebalance) run(ctx context.Context) error {
 			if err := t.pause(ctx, r, strikePause<<strikes); err != nil {
 				return err
 			}
-		case p.finished():
+		case p.finished() && (thorough || nth > 1):
 			return o.finish(ctx, r)
 		default:
 			strikes = 0
@@ -150,16 +150,14 @@ func (o *rebalance) pass(ctx context.Context, r *routing, nth int) (*pass, error
 	defer cancel(nil)
 
 	p := newPass(o.table, r, nth, o)
-	total, evicted := p.stats(stop)
+	total := uint64(0)
+	p.before = p.stats(stop)
+	for i := range p.before {
+		total += p.before[i].items
+	}
 	o.tally.next(total)
 	p.run(stop)
-	if err := context.Cause(stop); err != nil {
-		return p, err
-	}
-	_, p.evicted = p.stats(stop)
-	for i := range p.evicted {
-		p.evicted[i] -= evicted[i]
-	}
+	p.after = p.stats(stop)
 	return p, context.Cause(stop)
 }
 
@@ -171,27 +169,29 @@ func (p *pass) finished() bool {
 	for i := range p.copiedTo {
 		// What was given again to a server that has thrown it out meanwhile, or
 		// something else for its sake, is not missing: there is no room for it.
-		if p.copiedTo[i].Load() > 0 && !(p.nth > 2 && p.evicted[i] > 0) {
+		if p.copiedTo[i].Load() > 0 && !(p.nth > 2 && p.after[i].evicted > p.before[i].evicted) {
 			return false
 		}
 	}
 	return true
 }
 
-// stats returns how many entries the servers have in all, and how many each has
-// ever evicted. It counts nothing for a server that does not answer.
-func (p *pass) stats(ctx context.Context) (entries uint64, evicted []uint64) {
-	evicted = make([]uint64, len(p.r.servers))
-	for i, s := range p.r.servers {
-		stats, err := s.client.Stats(ctx)
-		if err != nil {
-			continue
+// thorough says whether each of the pass's listings was certainly complete.
+func (p *pass) thorough() bool {
+	for i := range p.before {
+		if !p.before[i].complete(&p.after[i], p.listed[i]) {
+			return false
 		}
-		n, _ := strconv.ParseUint(stats["curr_items"], 10, 64)
-		entries += n
-		evicted[i], _ = strconv.ParseUint(stats["evictions"], 10, 64)
 	}
-	return entries, evicted
+	return true
+}
+
+func (p *pass) stats(ctx context.Context) []figures {
+	all := make([]figures, len(p.r.servers))
+	for i, s := range p.r.servers {
+		all[i] = figuresOf(ctx, s.client)
+	}
+	return all
 }
 
 // finish makes r's view count as rebalanced.

@@ -342,7 +342,7 @@ func (b *batch) head(t *task, place int) {
 
 func (b *batch) get(t *task, place int) {
 	s := &t.seen[place]
-	s.at, s.read = b.group.Get(b.client(s), t.key), true
+	s.at, s.read = b.group.Peek(b.client(s), t.key), true
 }
 
 // see takes in what the server at a place has.

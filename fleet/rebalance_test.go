@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -138,26 +140,25 @@ func (g *group) add(addr string) {
 	g.clients = append(g.clients, c)
 }
 
-// dump is what the servers hold, by key and address.
-func (g *group) dump() map[string]map[string]memcache.Item {
+// hold is what the servers hold at the keys, by key and address. It asks them for
+// each one: a listing misses some.
+func (g *group) hold(keys iter.Seq[string]) map[string]map[string]memcache.Item {
 	g.t.Helper()
 	all := make(map[string]map[string]memcache.Item)
-	for i, c := range g.clients {
-		for range 2 { // a listing misses a few
-			for info, err := range c.Metadump(g.t.Context()) {
-				if err != nil {
-					g.t.Fatal(err)
-				}
-				item, err := c.Get(g.t.Context(), info.Key)
-				if err == memcache.ErrNotFound {
-					continue
-				} else if err != nil {
-					g.t.Fatal(err)
-				}
-				if all[info.Key] == nil {
-					all[info.Key] = make(map[string]memcache.Item)
-				}
-				all[info.Key][g.servers[i].Addr] = item
+	var mg memcache.Group
+	for key := range keys {
+		all[key] = make(map[string]memcache.Item)
+		mg.Reset()
+		for _, c := range g.clients {
+			mg.Peek(c, key)
+		}
+		mg.Wait(g.t.Context())
+		for i, s := range g.servers {
+			item, err := mg.Item(i)
+			if err == nil {
+				all[key][s.Addr] = item
+			} else if err != memcache.ErrNotFound {
+				g.t.Fatal(err)
 			}
 		}
 	}
@@ -165,10 +166,11 @@ func (g *group) dump() map[string]map[string]memcache.Item {
 }
 
 // check fails the test unless each key of want lies at exactly its owners, with
-// its value and time to live, and no other key is anywhere but as a tombstone.
-func (g *group) check(table *Table, want map[string]entry) {
+// its value and time to live, and none of gone is anywhere but as a tombstone.
+func (g *group) check(table *Table, want map[string]entry, gone ...string) {
 	g.t.Helper()
-	all := g.dump()
+	all := g.hold(maps.Keys(want))
+	maps.Copy(all, g.hold(slices.Values(gone)))
 	bad := func(format string, args ...any) { g.t.Helper(); g.t.Errorf(format, args...) }
 	for key, e := range want {
 		p, err := table.Locate(g.t.Context(), key)

@@ -2,11 +2,8 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"math/bits"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +28,10 @@ type pass struct {
 	deferred atomic.Uint64
 	gone     atomic.Uint64
 	copiedTo []atomic.Uint64
-	evicted  []uint64 // by server, while it went on
+	// By server: how many items it listed, and its figures before and after.
+	listed        []uint64
+	before, after []figures
+
 	failures struct {
 		sync.Mutex
 		n    int
@@ -79,6 +79,7 @@ func newPass(t *Table, r *routing, nth int, o *rebalance) *pass {
 		table: t, r: r, nth: nth, since: r.history.Since(),
 		dry: o.options.DryRun, pace: o.pace, tally: &o.tally,
 		copiedTo: make([]atomic.Uint64, len(r.servers)),
+		listed:   make([]uint64, len(r.servers)),
 	}
 }
 
@@ -123,7 +124,7 @@ func (w *walk) run(stop context.Context) {
 
 	b := <-free
 	looked := uint64(0)
-	for info, err := range w.list(stop) {
+	for info, err := range keysOf(stop, w.r.servers[w.source].client) {
 		if err != nil {
 			w.failed(err)
 			break
@@ -148,6 +149,7 @@ func (w *walk) run(stop context.Context) {
 		b.bytes += size
 	}
 	w.looked(looked % batchTasks)
+	w.listed[w.source] = looked
 	if len(b.tasks) > 0 && stop.Err() == nil {
 		full <- b
 	}
@@ -155,37 +157,6 @@ func (w *walk) run(stop context.Context) {
 	workers.Wait()
 	close(w.graves)
 	digger.Wait()
-}
-
-// busyPause is how long a walk waits for a server that is at another dump, which
-// takes it seconds.
-const busyPause = 200 * time.Millisecond
-
-// list lists the server's keys, as soon as it is at no other dump.
-func (w *walk) list(stop context.Context) func(yield func(memcache.KeyInfo, error) bool) {
-	return keysOf(stop, w.r.servers[w.source].client)
-}
-
-func keysOf(stop context.Context, c *memcache.Client) func(yield func(memcache.KeyInfo, error) bool) {
-	return func(yield func(memcache.KeyInfo, error) bool) {
-		for busy := true; busy; {
-			busy = false
-			for info, err := range c.Metadump(stop) {
-				var se *memcache.ServerError
-				if errors.As(err, &se) && strings.HasPrefix(se.Line, "BUSY") {
-					busy = true
-					break
-				}
-				if !yield(info, err) {
-					return
-				}
-			}
-			if busy && sleep(stop, busyPause/2+rand.N(busyPause)) != nil {
-				yield(memcache.KeyInfo{}, stop.Err())
-				return
-			}
-		}
-	}
 }
 
 // sort makes t the task that a key is which the source has listed; it returns
@@ -320,19 +291,4 @@ func (p *pass) achieved() uint64 {
 		n += p.copiedTo[i].Load()
 	}
 	return n
-}
-
-// sleep waits for d, or returns why stop is done before.
-func sleep(stop context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(stop)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-stop.Done():
-		return context.Cause(stop)
-	}
 }

@@ -58,6 +58,11 @@ func (g *Group) Head(c *Client, key string) int {
 	return g.add(c, query{op: opHead, key: key}, nil)
 }
 
+// Peek adds a Peek.
+func (g *Group) Peek(c *Client, key string) int {
+	return g.add(c, query{op: opGet, key: key, unused: true}, nil)
+}
+
 // Set adds a Set. The value must not change until Wait returns.
 func (g *Group) Set(c *Client, item Item, mode Mode) int {
 	q, err := c.setQuery(item, mode)

@@ -8,9 +8,9 @@ import (
 	"github.com/torc-dht/torc/memcache/memcachetest"
 )
 
-// To look after an item is no use of it: memcached moves what is used, out of the
+// To look after an item, with its value or without, is no use of it: memcached moves what is used, out of the
 // way of a dump.
-func TestHeadIsNoUse(t *testing.T) {
+func TestHeadAndPeekAreNoUse(t *testing.T) {
 	t.Parallel()
 	const items = 10_000
 	addr := memcachetest.Start(t)

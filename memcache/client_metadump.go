@@ -33,7 +33,9 @@ type KeyInfo struct {
 //
 // The list is no snapshot: what is written, or moved from one of the server's
 // queues to another, while it runs may be missed. On memcached one pass may miss
-// some keys in ten thousand.
+// some keys in ten thousand, and besides, whatever was read within the last second
+// for the second time since it was written: that waits to be moved, and is skipped.
+// Head and Peek don't count as reads.
 func (c *Client) Metadump(ctx context.Context) iter.Seq2[KeyInfo, error] {
 	return func(yield func(KeyInfo, error) bool) {
 		more, err := c.metadump(ctx, yield)

@@ -27,6 +27,11 @@ func (c *Client) Head(ctx context.Context, key string) (Item, error) {
 	return c.get(ctx, query{op: opHead, key: key})
 }
 
+// Peek is Get that is no use of the item, as Head.
+func (c *Client) Peek(ctx context.Context, key string) (Item, error) {
+	return c.get(ctx, query{op: opGet, key: key, unused: true})
+}
+
 func (c *Client) get(ctx context.Context, q query) (Item, error) {
 	a, err := c.ask(ctx, &q)
 	if err != nil {

@@ -30,6 +30,7 @@ type query struct {
 	cas     uint64
 	exp     int64 // as exptime makes it
 	delta   int64
+	unused  bool   // of opGet: it is no use of the item
 	args    string // of stats
 }
 
@@ -72,6 +73,9 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
 		dst = append(dst, " v f c t"...)
+		if q.unused {
+			dst = append(dst, " u"...)
+		}
 	case opHead:
 		dst = append(dst, "mg "...)
 		dst = appendKey(dst, q.key, q.encoded)
