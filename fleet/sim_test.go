@@ -629,7 +629,7 @@ func (m *machine) describe(key string) string {
 	}
 	ttl := ""
 	if it.Expires != 0 {
-		ttl = fmt.Sprintf(" for %v", time.Unix(0, it.Expires).Sub(time.Now()))
+		ttl = fmt.Sprintf(" for %v", time.Until(time.Unix(0, it.Expires)))
 	}
 	return fmt.Sprintf("%q %#x%s #%d", it.Value, it.Flags, ttl, it.CAS)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -415,6 +416,57 @@ func TestWriteBackAgainstPut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Servers that are busy, and so slower than a Get waits before it asks another,
+// cost no value where a stale one is at hand: many reads at once, all of which have
+// to find what is true.
+func TestBusyServersCostNoValue(t *testing.T) {
+	inEachMode(t, func(sc *scene) {
+		if sc.mode.copies == 1 && sc.mode.rejoin == "drop" {
+			return // has no other copy
+		}
+		sc.put("v1")
+		sc.leave(sc.s)
+		sc.put("v2")
+		sc.back(sc.s)
+		busy := time.Now().Add(60 * time.Millisecond)
+		sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+			if g.machine == sc.s {
+				return 0
+			}
+			return time.Until(busy)
+		}
+		var reads sync.WaitGroup
+		for range 50 {
+			reads.Go(func() {
+				if e, err := sc.client.table.Get(sc.client.life, sc.key); err != nil || string(e.Value) != "v2" {
+					sc.t.Errorf("read %q, %v", e.Value, err)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		reads.Wait()
+	})
+}
+
+// All of them at once, as it looks when it is the client itself that stood still.
+func TestAllServersBusyAtOnceCostNoValue(t *testing.T) {
+	inEachMode(t, func(sc *scene) {
+		sc.put("v1")
+		busy := time.Now().Add(80 * time.Millisecond)
+		sc.slow = func(*gate, *memcache.Request) time.Duration { return time.Until(busy) }
+		var reads sync.WaitGroup
+		for range 70 {
+			reads.Go(func() {
+				if e, err := sc.client.table.Get(sc.client.life, sc.key); err != nil || string(e.Value) != "v1" {
+					sc.t.Errorf("read %q, %v", e.Value, err)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		reads.Wait()
+	})
 }
 
 // Two puts race to several owners, in every order that fits into their spans.

@@ -150,9 +150,9 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{forgetsViews, mode{1, "on", "drop"}, 1, 200},
 		{forgetsViews, mode{3, "on", "check"}, 1, 200},
 		{overwritesRepairs, mode{1, "on", "check"}, 750, 200},
-		{keepsFormers, mode{1, "on", "check"}, 1, 400},
+		{keepsFormers, mode{1, "on", "check"}, 1, 1000},
 		{noTombstones, mode{1, "on", "check"}, 1, 200},
-		{keepsCopies, mode{1, "on", "check"}, 1, 200},
+		{keepsCopies, mode{2, "on", "drop"}, 1, 2000},
 	} {
 		t.Run(fmt.Sprintf("%s/%v", p.bug, p.mode), func(t *testing.T) {
 			t.Parallel()
