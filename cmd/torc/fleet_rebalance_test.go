@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,9 +142,10 @@ func TestFollowTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMovingTable()
-		failures := 2
+		var failures atomic.Int32 // still to come
+		failures.Store(2)
 		m.rebalanced = func(context.Context, torc.RebalanceOptions) (torc.Progress, error) {
-			if failures--; failures >= 0 {
+			if failures.Add(-1) >= 0 {
 				return torc.Progress{Copied: 7}, torc.ErrUnavailable
 			}
 			return torc.Progress{}, nil
@@ -151,7 +153,7 @@ func TestFollowTriesAgain(t *testing.T) {
 		out, stderr, err := followed(t, m, func(began <-chan time.Duration, _ func()) {
 			m.views <- view(1)
 			wantBegan(t, began, time.Second, 3*time.Second, 7*time.Second)
-			failures = 2
+			failures.Store(2)
 			m.views <- view(2)
 			time.Sleep(time.Second + time.Millisecond) // it has failed once
 			m.views <- view(3)
