@@ -29,7 +29,7 @@ Each of these has %d memcached servers of its own. At 0 s one of them gets a SIG
 From the kill on, over %v. **Errors** are calls, GET or PUT, that were told of a failure: anything but a value, that there is none, or that it is stored. A GET of torc's whose server can't be asked is a miss by its contract, and says why; it counts as an error here. The server that is killed is the one of each that holds nearest to an even share. A hit rate in 100 ms is that of some %d reads. What each window had is in [hitrate.csv](hitrate.csv).
 
 - **Three copies**: what the dead server held others hold too, and are asked. When it returns, empty, a read of its keys asks the next copy and puts it there.
-- **One copy**: what the dead server held is gone, and comes back as it is put again, on the servers that are left. When the server returns, empty, its keys are missed once more.
+- **One copy**: what the dead server held is gone, and comes back as it is put again, on the servers that are left. When the server returns, empty, a list's client misses its keys once more, as the others do; in a zk:// fleet those who stood in for the server are asked for what they took.
 - **gomemcache** is as it comes, with %d idle connections and the same time-out of 500 ms as torc. A key belongs to the dead server for as long as it is dead.
 - **twemproxy** has the settings that its README gives for memcached servers that may fail: server_failure_limit 3, server_retry_timeout 2 s, timeout 400 ms. Each 2 s it tries the dead server with what callers ask. Its caller is gomemcache.
 `, p.dead+p.after, p.rate*int(window/time.Millisecond)/1000, callers)
