@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -350,6 +351,12 @@ func (c *converger) settle(ctx context.Context, batch []*race) {
 		}
 		if !x.r.judge(x.key, x.owners[0], true, &first).ends() || x.r.expiresSoon(&first) {
 			continue
+		}
+		if slices.ContainsFunc(x.owners[1:], func(i int) bool {
+			other, err := reads.Item(request - len(x.owners) + slices.Index(x.owners, i))
+			return err == nil && x.r.judge(x.key, i, true, &other) == ahead
+		}) {
+			continue // who wrote that knows who the owners are by now, and sees to them
 		}
 		item := x.r.restamped(x.key, &first)
 		for n, i := range x.owners[1:] {

@@ -17,7 +17,10 @@ import (
 //     nowhere;
 //   - with more copies: those that were answered, and one of whose owners has been
 //     announced from then until the read ended; with rejoin=check, if the key was
-//     evicted nowhere since.
+//     evicted nowhere since, and with rejoin=drop, if it was evicted nowhere while
+//     it was being written. (Where the first owner evicts a value that the second
+//     has not been given yet, a reader may find the older one there and copy it to
+//     the first, and then the first one's word counts.)
 //
 // Nor does a read return what has expired, but for the second that memcached
 // counts in and one for the answer, or what was never written.
@@ -36,13 +39,19 @@ func (w *world) judge() error {
 
 // bindsLocked says whether read must not be older than newer.
 func (w *world) bindsLocked(newer, read *check.Seen) bool {
-	if w.setup.Rejoin == "check" && slices.ContainsFunc(w.mu.evictions, func(e eviction) bool {
-		return e.key == string(read.Key) && e.at >= newer.Call && e.at <= read.Return
-	}) {
+	evicted := func(until time.Duration) bool {
+		return slices.ContainsFunc(w.mu.evictions, func(e eviction) bool {
+			return e.key == string(read.Key) && e.at >= newer.Call && e.at <= until
+		})
+	}
+	if w.setup.Rejoin == "check" && evicted(read.Return) {
 		return false
 	}
 	if w.setup.Copies == 1 {
 		return true
+	}
+	if evicted(newer.Return + 100*time.Millisecond) { // until its copies are known to be the same
+		return false
 	}
 	return newer.Outcome == check.OK && slices.ContainsFunc(newer.Takers, func(name string) bool {
 		s := w.mu.stays[name]

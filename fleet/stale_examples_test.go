@@ -418,6 +418,38 @@ func TestWriteBackAgainstPut(t *testing.T) {
 	}
 }
 
+// A client that has not heard of the view writes by the old one, and finds that the
+// copies differ: it must not put its own in the place of what others wrote since.
+func TestWhoIsBehindDoesNotSpreadItsValue(t *testing.T) {
+	inEachMode(t, func(sc *scene) {
+		if sc.mode.copies == 1 {
+			return // there is nothing to spread
+		}
+		sc.put("v1")
+		sc.client.contact(false)
+		sc.settle()
+		sc.leave(sc.s)
+		sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+			if g.client == sc.client && g.machine == sc.s && r.Op == memcache.OpSet {
+				return 15 * time.Millisecond // so long that it looks at every copy
+			}
+			return 0
+		}
+		if err := sc.client.table.Put(sc.client.life, sc.key, []byte("behind")); err != nil {
+			sc.t.Fatal(err)
+		}
+		if err := sc.other.table.Put(sc.other.life, sc.key, []byte("v2")); err != nil {
+			sc.t.Fatal(err)
+		}
+		sc.settle()
+		sc.client.contact(true)
+		sc.settle()
+		sc.reads("v2")
+		sc.back(sc.s)
+		sc.reads("v2")
+	})
+}
+
 // Servers that are busy, and so slower than a Get waits before it asks another,
 // cost no value where a stale one is at hand: many reads at once, all of which have
 // to find what is true.

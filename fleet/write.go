@@ -109,14 +109,16 @@ func (w *write) run(ctx context.Context) error {
 	if cancel != nil {
 		defer cancel()
 	}
+	seen := w.r // the newest routing that was looked at: what was decided stays under its own
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if err != nil {
-			if waitErr := w.t.waitForView(ctx, w.r, pause); waitErr != nil {
+			if waitErr := w.t.waitForView(ctx, seen, pause); waitErr != nil {
 				return w.gaveUp(err, waitErr)
 			}
 		}
-		if next := w.t.routing.Load(); next != w.r {
+		if next := w.t.routing.Load(); next != seen {
 			w.follow(next)
+			seen = next
 		}
 		w.t.metrics.inc(writeRetry)
 		err = w.attempt(ctx)
@@ -247,7 +249,7 @@ func (w *write) gaveUp(err, waitErr error) error {
 	if waitErr == torc.ErrClosed {
 		w.at, err = nil, errWaiting
 	}
-	return failure(w.op, w.key, w.at, fmt.Errorf("%w: %w", waitErr, w.outcome(err)))
+	return failure(w.op, w.key, w.at, fmt.Errorf("%w: %w", brief{waitErr}, brief{w.outcome(err)}))
 }
 
 var errWaiting = errors.New("it was still waiting for a server")
@@ -261,9 +263,9 @@ func (w *write) outcome(err error) error {
 		return err
 	}
 	if len(have) == 0 || len(lack) == 0 {
-		return fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, err)
+		return fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, brief{err})
 	}
-	return fmt.Errorf("%w (carried out at %s, not known to be at %s): %w", torc.ErrUnknownOutcome, strings.Join(have, ", "), strings.Join(lack, ", "), err)
+	return fmt.Errorf("%w (carried out at %s, not known to be at %s): %w", torc.ErrUnknownOutcome, strings.Join(have, ", "), strings.Join(lack, ", "), brief{err})
 }
 
 // spread is at which owners w is carried out, and at which not.
