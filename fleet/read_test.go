@@ -111,6 +111,21 @@ func TestAllSuspectsAreAsked(t *testing.T) {
 	mustGet(t, table, key, "v")
 }
 
+// An owner that is empty says nothing for those who are only busy.
+func TestSuspectsAreAskedBeforeAMiss(t *testing.T) {
+	t.Parallel()
+	table, _, owners, key := gatedTable(t, 4, Options{Config: Config{Copies: 3}, ReadTimeout: time.Minute})
+	mustPut(t, table, key, "v")
+	owners[0].store.Delete([]byte(key))
+	for _, s := range table.routing.Load().servers {
+		if s.Addr != owners[0].addr {
+			s.silent.Add(1)
+			t.Cleanup(func() { s.silent.Add(-1) })
+		}
+	}
+	mustGet(t, table, key, "v")
+}
+
 func TestGetBesideUnreachableServers(t *testing.T) {
 	t.Parallel()
 	g := startGated(t)
