@@ -41,12 +41,16 @@ var (
 // Error says what was being done, to which member, and since when that member
 // has been failing.
 type Error struct {
-	Op     string    // "get", "put", "delete", "locate", "members", "open"
+	Op     string    // "get", "put", "delete", "locate", "members", "open", "add", "remove"
 	Key    string    // the key, if one was concerned
 	Member string    // the host:port of the member, if one was concerned
 	Since  time.Time // when that member began to fail; zero if it is not failing
 	Err    error     // what happened; wraps at least one sentinel of this package
 }
+
+// briefly is for how long a member has been failing when there is no need to say
+// so: it is the failure that the rest of the line tells of.
+const briefly = time.Second
 
 // Error formats e in one line, keys quoted and shortened.
 func (e *Error) Error() string {
@@ -57,12 +61,17 @@ func (e *Error) Error() string {
 		b.WriteByte(' ')
 		b.WriteString(QuoteKey(e.Key))
 	}
-	if e.Member != "" {
+	switch {
+	case e.Member == "":
+	case e.Op == "add" || e.Op == "remove": // the member itself
+		b.WriteByte(' ')
+		b.WriteString(e.Member)
+	default:
 		b.WriteString(" at ")
 		b.WriteString(e.Member)
 	}
-	if !e.Since.IsZero() {
-		fmt.Fprintf(&b, " (failing since %s, %s)", e.Since.Format("15:04:05.000"), time.Since(e.Since).Round(time.Millisecond))
+	if failing := time.Since(e.Since); !e.Since.IsZero() && failing >= briefly {
+		fmt.Fprintf(&b, " (failing since %s, %s)", e.Since.Format("15:04:05.000"), failing.Round(time.Millisecond))
 	}
 	b.WriteString(": ")
 	b.WriteString(e.Err.Error())

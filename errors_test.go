@@ -23,6 +23,10 @@ func TestErrorText(t *testing.T) {
 			`torc: open: invalid: "x" is not a table's URL`: {Op: "open", Err: invalid(errors.New(`"x" is not a table's URL`))},
 			fmt.Sprintf(`torc: put "k" at h:1 (failing since %s, 1.5s): unavailable: refused`, since.Format("15:04:05.000")): {
 				Op: "put", Key: "k", Member: "h:1", Since: since, Err: fmt.Errorf("%w: refused", ErrUnavailable)},
+			`torc: put "k" at h:1: unavailable: refused`: {
+				Op: "put", Key: "k", Member: "h:1", Since: time.Now(), Err: fmt.Errorf("%w: refused", ErrUnavailable)},
+			`torc: add h:1: unavailable: refused`: {
+				Op: "add", Member: "h:1", Since: time.Now(), Err: fmt.Errorf("%w: refused", ErrUnavailable)},
 		} {
 			if got := e.Error(); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)

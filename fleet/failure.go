@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
+	"syscall"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
@@ -30,11 +33,41 @@ func failure(op, key string, s *server, err error) error {
 		e.Err = fmt.Errorf("%w: %w", torc.ErrTooLarge, err)
 	case errors.As(err, &ce):
 		e.Since = ce.Since
-		e.Err = fmt.Errorf("%w: %w", torc.ErrUnavailable, err)
-	case errors.As(err, &se):
-		e.Err = fmt.Errorf("%w: %w", torc.ErrUnavailable, err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		e.Err = fmt.Errorf("%w: %w", torc.ErrUnavailable, err)
+		e.Err = unavailable(err)
+	case errors.As(err, &se), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e.Err = unavailable(err)
 	}
 	return e
+}
+
+// unavailable is err as one of torc.ErrUnavailable, which it may be already.
+func unavailable(err error) error {
+	if errors.Is(err, torc.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", torc.ErrUnavailable, brief{err})
+}
+
+// brief is an error with the text that a person needs beside the address: of
+// memcache's and net's errors the cause alone.
+type brief struct{ error }
+
+func (b brief) Unwrap() error { return b.error }
+
+func (b brief) Error() string {
+	if b.error == context.DeadlineExceeded {
+		return "the time is up"
+	}
+	switch err := b.error.(type) {
+	case *memcache.ServerError:
+		return fmt.Sprintf("it answered %q", err.Line)
+	case *memcache.ConnError:
+		return brief{err.Err}.Error()
+	case *net.OpError:
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return errRefused.Error()
+		}
+		return err.Err.Error()
+	}
+	return strings.TrimPrefix(b.error.Error(), "memcache: ")
 }

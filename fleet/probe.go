@@ -163,10 +163,11 @@ func (p *prober) check(ctx context.Context) (Finding, error) {
 }
 
 // Why a connection broke: the server closed it before an answer, or sent what
-// can't be one.
+// can't be one; or why there is none.
 var (
 	errHungUp  = errors.New("it closed the connection")
 	errNoLines = errors.New("it sends lines that are too long for a memcached")
+	errRefused = errors.New("connection refused: nobody listens there")
 )
 
 // errRestarted is why a server that answers is down all the same.
@@ -176,7 +177,7 @@ func (p *prober) ask(ctx context.Context) (Finding, error) {
 	if p.conn == nil {
 		if err := p.dial(ctx); err != nil {
 			if errors.Is(err, syscall.ECONNREFUSED) {
-				return Refused, errors.New("connection refused: nobody listens there")
+				return Refused, errRefused
 			}
 			return Silent, p.late(ctx, "connecting", err)
 		}

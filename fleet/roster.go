@@ -44,12 +44,12 @@ func (t *Table) addMember(ctx context.Context, addr string, o torc.AddOptions) e
 	r := t.routing.Load()
 	m, is := r.find(addr)
 	if is && m.State != torc.Drained {
-		return fmt.Errorf("%w: %s is a member already", torc.ErrInvalid, addr)
+		return fmt.Errorf("%w: it is a member already", torc.ErrInvalid)
 	}
 	list, isList := t.dir.(*List)
 	drainer, drains := t.dir.(Drainer)
 	if is && !drains || !is && !isList {
-		return fmt.Errorf("%w: the members of this fleet announce themselves; on %s start a watchdog: watchdog %s", torc.ErrUnsupported, addr, addr)
+		return fmt.Errorf("%w: the members of this fleet announce themselves; run there: watchdog %s", torc.ErrUnsupported, addr)
 	}
 	if err := t.prepare(ctx, addr, o.Contents, is && r.stamped); err != nil {
 		return err
@@ -116,13 +116,13 @@ func (t *Table) removeMember(ctx context.Context, addr string) error {
 	_, isList := t.dir.(*List)
 	switch {
 	case !is:
-		return fmt.Errorf("%w: %s is no member", torc.ErrInvalid, addr)
+		return fmt.Errorf("%w: it is no member", torc.ErrInvalid)
 	case m.State == torc.Drained && !isList:
-		return fmt.Errorf("%w: %s is drained already; it leaves when its watchdog is ended", torc.ErrInvalid, addr)
+		return fmt.Errorf("%w: it is drained already, and leaves when its watchdog is ended", torc.ErrInvalid)
 	}
 	drainer, drains := t.dir.(Drainer)
 	if !drains {
-		return fmt.Errorf("%w: the members of this fleet announce themselves; end the watchdog of %s", torc.ErrUnsupported, addr)
+		return fmt.Errorf("%w: the members of this fleet announce themselves; end its watchdog", torc.ErrUnsupported)
 	}
 	if err := drainer.Drain(ctx, addr); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (t *Table) await(ctx context.Context, lacks func(*routing) error) error {
 		select {
 		case <-r.replaced:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w: %w", torc.ErrUnavailable, context.Cause(ctx), lack)
+			return fmt.Errorf("%w: %w: %w", torc.ErrUnavailable, brief{context.Cause(ctx)}, lack)
 		case <-t.closed:
 			return torc.ErrClosed
 		}

@@ -153,6 +153,10 @@ func TestAddMemberRefuses(t *testing.T) {
 			t.Errorf("AddMember(%q) = %v, want %v", addr, err, want)
 		}
 	}
+	err := table.AddMember(t.Context(), dead, torc.AddOptions{})
+	if want := "torc: add " + dead + ": unavailable: connection refused: nobody listens there"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
 	if got := members(table); len(got) != 1 {
 		t.Errorf("members are %v", got)
 	}
