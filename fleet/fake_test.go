@@ -94,7 +94,7 @@ func newTestTable(t *testing.T, opts Options, addrs ...string) (*Table, *fakeDir
 }
 
 // waitVersion waits until the table goes by the view of the given version.
-func waitVersion(t *testing.T, table *Table, version uint64) {
+func waitVersion(t testing.TB, table *Table, version uint64) {
 	t.Helper()
 	for v, err := range table.Members(t.Context()) {
 		if err != nil {

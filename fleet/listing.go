@@ -18,10 +18,62 @@ const busyPause = 200 * time.Millisecond
 
 // keysOf lists a server's keys, as soon as it is at no other dump.
 func keysOf(ctx context.Context, c *memcache.Client) iter.Seq2[memcache.KeyInfo, error] {
+	return patient(ctx, c.Metadump)
+}
+
+// allKeysOf is keysOf that leaves out none. It must not be kept waiting.
+func allKeysOf(ctx context.Context, c *memcache.Client) iter.Seq2[memcache.KeyInfo, error] {
+	return func(yield func(memcache.KeyInfo, error) bool) {
+		for {
+			n := 0
+			for info, err := range patient(ctx, c.MetadumpHash) {
+				if n++; !yield(info, err) || err != nil {
+					return
+				}
+			}
+			// A server that makes its hash table larger lists nothing.
+			if n > 0 || !figuresOf(ctx, c).growing {
+				return
+			}
+			if err := sleep(ctx, busyPause); err != nil {
+				yield(memcache.KeyInfo{}, err)
+				return
+			}
+		}
+	}
+}
+
+// lister is one way to list a server's keys.
+type lister func(context.Context, *memcache.Client) iter.Seq2[memcache.KeyInfo, error]
+
+// fewKeys are few enough to be remembered, at some 150 bytes each.
+const fewKeys = 100_000
+
+// fewKeysOf is allKeysOf that may be kept waiting, for a server with few keys.
+func fewKeysOf(ctx context.Context, c *memcache.Client) iter.Seq2[memcache.KeyInfo, error] {
+	return func(yield func(memcache.KeyInfo, error) bool) {
+		var all []memcache.KeyInfo
+		for info, err := range allKeysOf(ctx, c) {
+			if err != nil {
+				yield(memcache.KeyInfo{}, err)
+				return
+			}
+			all = append(all, info)
+		}
+		for _, info := range all {
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
+
+// patient dumps again when the server is at another dump.
+func patient(ctx context.Context, dump func(context.Context) iter.Seq2[memcache.KeyInfo, error]) iter.Seq2[memcache.KeyInfo, error] {
 	return func(yield func(memcache.KeyInfo, error) bool) {
 		for busy := true; busy; {
 			busy = false
-			for info, err := range c.Metadump(ctx) {
+			for info, err := range dump(ctx) {
 				var se *memcache.ServerError
 				if errors.As(err, &se) && strings.HasPrefix(se.Line, "BUSY") {
 					busy = true
@@ -53,6 +105,7 @@ type figures struct {
 	told                          bool
 	at                            time.Time // by the server's clock, in whole seconds
 	items, stored, moved, evicted uint64
+	growing                       bool // its hash table
 }
 
 // figuresOf asks a server for its figures.
@@ -75,6 +128,7 @@ func figuresOf(ctx context.Context, c *memcache.Client) figures {
 		stored:  number("total_items"),
 		moved:   number("moves_to_cold", "moves_to_warm", "moves_within_lru"),
 		evicted: number("evictions"),
+		growing: stats["hash_is_expanding"] == "1",
 	}
 }
 

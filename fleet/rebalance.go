@@ -29,10 +29,11 @@ type Finisher interface {
 }
 
 // Rebalance implements [torc.Rebalancer]. It walks over all servers that are
-// announced, drained ones too, and passes go on until one finds nothing to do that
-// can be relied on: memcached's listing of its keys leaves some out. Then, where the directory is a
-// [Finisher], the view counts as rebalanced, and the next call passes over the
-// keys whose owners have stayed the same.
+// announced, drained ones too, and passes go on until one finds nothing to do:
+// memcached's listing of its keys leaves some out, above all what has just been
+// read. The last pass is a sweep that leaves out none. Then, where the directory
+// is a [Finisher], the view counts as rebalanced, and the next call passes over
+// the keys whose owners have stayed the same.
 //
 // A change of members ends a pass, and the next goes on under the new view. A
 // server that can't be asked and does not leave the fleet either ends it with
@@ -94,12 +95,12 @@ const (
 func (o *rebalance) run(ctx context.Context) error {
 	t := o.table
 	strikes, nth := 0, 0
-	thorough := true
+	sweep := false
 	var under *routing // what the last pass was made under
 	for {
 		r := t.routing.Load()
 		if under == nil || !r.sameView(under) {
-			nth, thorough = 0, true
+			nth, sweep = 0, false
 		}
 		if under = r; nth == 0 {
 			if err := o.settle(ctx, r); errors.Is(err, errViewChanged) {
@@ -109,7 +110,7 @@ func (o *rebalance) run(ctx context.Context) error {
 			}
 		}
 		nth++
-		p, err := o.pass(ctx, r, nth)
+		p, err := o.pass(ctx, r, nth, sweep)
 		switch {
 		case errors.Is(err, errViewChanged):
 			under = nil // contact may have been lost and the view be the same
@@ -128,16 +129,16 @@ func (o *rebalance) run(ctx context.Context) error {
 			if err := t.pause(ctx, r, strikePause<<strikes); err != nil {
 				return err
 			}
-		case p.finished() && (thorough || nth > 1):
+		case p.finished() && sweep:
 			return o.finish(ctx, r)
 		default:
-			strikes = 0
+			strikes, sweep = 0, p.finished()
 		}
 	}
 }
 
 // pass makes one walk over all servers.
-func (o *rebalance) pass(ctx context.Context, r *routing, nth int) (*pass, error) {
+func (o *rebalance) pass(ctx context.Context, r *routing, nth int, sweep bool) (*pass, error) {
 	stop, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var watching sync.WaitGroup
@@ -149,7 +150,7 @@ func (o *rebalance) pass(ctx context.Context, r *routing, nth int) (*pass, error
 	defer watching.Wait()
 	defer cancel(nil)
 
-	p := newPass(o.table, r, nth, o)
+	p := newPass(o.table, r, nth, sweep, o)
 	total := uint64(0)
 	p.before = p.stats(stop)
 	for i := range p.before {
@@ -170,16 +171,6 @@ func (p *pass) finished() bool {
 		// What was given again to a server that has thrown it out meanwhile, or
 		// something else for its sake, is not missing: there is no room for it.
 		if p.copiedTo[i].Load() > 0 && !(p.nth > 2 && p.after[i].evicted > p.before[i].evicted) {
-			return false
-		}
-	}
-	return true
-}
-
-// thorough says whether each of the pass's listings was certainly complete.
-func (p *pass) thorough() bool {
-	for i := range p.before {
-		if !p.before[i].complete(&p.after[i], p.listed[i]) {
 			return false
 		}
 	}

@@ -129,18 +129,9 @@ func (b *batch) copy(ctx context.Context) {
 		t.phase = checking
 	})
 	b.round(ctx, checking, func(t *task) {
-		from := &t.seen[t.from]
-		if t.moves() {
-			from.at = b.group.Delete(b.client(from), t.key, from.item.CAS)
-		} else {
-			b.head(t, t.from)
-		}
+		b.head(t, t.from)
 	}, func(t *task) {
 		from := &t.seen[t.from]
-		if t.moves() {
-			t.checked(changed(b.group.Err(from.at)))
-			return
-		}
 		now, err := b.group.Item(from.at)
 		unchanged, err := changed(err)
 		t.checked(unchanged && now.CAS == from.item.CAS, err)
@@ -194,7 +185,7 @@ func (b *batch) inquire(ctx context.Context) {
 			if err == nil && f.unasked != nil {
 				err = f.unasked.err
 			}
-			t.resolved(f.is.ends(), err)
+			t.resolved(f.is.ends(), err == nil && !f.unsure && f.r.sameView(b.r), err)
 		})
 	}
 	wg.Wait()
@@ -203,10 +194,7 @@ func (b *batch) inquire(ctx context.Context) {
 // inquiriesAtOnce is enough to keep the servers busy.
 const inquiriesAtOnce = 16
 
-// remove removes what is surplus. Where the owners' items were made by others,
-// one of them may be a reader's who is about to look whether its source has
-// changed, and would take it back if that had gone: so it is removed a while
-// later.
+// remove removes what has lost, and buries what is surplus.
 func (b *batch) remove(ctx, stop context.Context) {
 	b.round(ctx, loser, func(t *task) {
 		here := t.here()
@@ -216,7 +204,7 @@ func (b *batch) remove(ctx, stop context.Context) {
 		case err != nil:
 			t.err, t.phase = err, over
 		case unchanged:
-			t.phase = moved
+			t.phase = removed
 		default:
 			t.again, t.phase = true, over
 		}
@@ -230,7 +218,13 @@ func (b *batch) remove(ctx, stop context.Context) {
 		if g == nil {
 			g = &grave{due: time.Now().Add(grace), dead: make([]corpse, 0, len(b.tasks)-i)}
 		}
-		g.dead = append(g.dead, corpse{key: t.key, cas: t.here().item.CAS})
+		c := corpse{key: t.key, cas: t.here().item.CAS}
+		for j := range t.holders() {
+			if s := &t.seen[j]; s.copied {
+				c.copies[j] = copied{s.member, s.cas}
+			}
+		}
+		g.dead = append(g.dead, c)
 	}
 	if g != nil {
 		b.bury(stop, g)
@@ -246,7 +240,7 @@ func (b *batch) count() {
 				b.copied(s.member, len(t.copy(b.r).Value))
 			}
 		}
-		if t.phase == moved {
+		if t.phase == removed {
 			b.removed(1)
 		}
 		if t.again {

@@ -49,7 +49,7 @@ const (
 	doubtful // nobody's item counts by itself: the rule of reading decides
 	loser    // the source's item never counts again, and is to be removed
 	leftover // the source is no owner, and the owners have what counts
-	moved    // the source was no owner, and is rid of it
+	removed  // the source is rid of what was a loser
 	over
 )
 
@@ -206,11 +206,6 @@ func (t *task) allFilled() {
 	}
 }
 
-// moves says whether the source can be rid of the item in the same breath as it
-// is checked that it has not changed: all that the owners have are this task's
-// own copies of it.
-func (t *task) moves() bool { return t.surplus && t.from == t.owners && t.copies() == t.owners }
-
 // checked goes on from whether the item that was copied is still there. If it is
 // not, somebody has written or deleted the key, and maybe before the copies came.
 // An error leaves that open, and the copies where they are: they count as what
@@ -224,8 +219,6 @@ func (t *task) checked(unchanged bool, err error) {
 		if t.copies() == 0 {
 			t.phase = over
 		}
-	case t.moves():
-		t.phase = moved
 	case t.held() && t.surplus && t.here().is != absent:
 		t.phase = leftover
 	case t.held() || t.err != nil:
@@ -236,13 +229,13 @@ func (t *task) checked(unchanged bool, err error) {
 }
 
 // resolved goes on from what the rule of reading has decided, and put right: that
-// there is something at the key, or that there is nothing.
-func (t *task) resolved(something bool, err error) {
+// there is something at the key, or that there is nothing, for sure.
+func (t *task) resolved(something, sure bool, err error) {
 	t.phase = over
 	switch {
 	case err != nil:
 		t.err = err
-	case something:
+	case something, !sure:
 		t.again = true // whatever is surplus now
 	case t.surplus && t.here().is == stale:
 		t.phase = loser

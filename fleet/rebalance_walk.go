@@ -18,6 +18,9 @@ type pass struct {
 	r     *routing
 	since *fence.Since
 	nth   int // of those under this view, from 1
+	// sweep is for what lies at others than owners alone, and misses none. Copies
+	// that are missing at owners it passes over: it must not wait for anything.
+	sweep bool
 	dry   bool
 	pace  *pace
 	tally *tally
@@ -28,8 +31,7 @@ type pass struct {
 	deferred atomic.Uint64
 	gone     atomic.Uint64
 	copiedTo []atomic.Uint64
-	// By server: how many items it listed, and its figures before and after.
-	listed        []uint64
+	// The figures of each server when it began, and at its end.
 	before, after []figures
 
 	failures struct {
@@ -55,8 +57,14 @@ type grave struct {
 }
 
 type corpse struct {
-	key string
-	cas uint64
+	key    string
+	cas    uint64
+	copies [MaxCopies]copied // that were made of it
+}
+
+type copied struct {
+	member int
+	cas    uint64 // 0 if there is none
 }
 
 const (
@@ -66,20 +74,20 @@ const (
 	// batchesAtOnce of one server are under way at the same time: one is worked
 	// out while the other is waited for.
 	batchesAtOnce = 2
-	// grace is how long what is surplus is left alone where the owners' copies
-	// were made by somebody else: many times as long as it takes a reader from
-	// making a copy to looking whether its source is still there.
+	// grace is how long what is surplus is left alone once the owners have copies:
+	// a reader who has looked for it at them before, in vain, looks where it was
+	// now; and one who has made such a copy looks whether its source is still
+	// there, and would take it back. Neither takes a hundredth of this.
 	grace = 100 * time.Millisecond
-	// gravesAtOnce bounds what waits for that, to some 10,000 keys a server.
+	// gravesAtOnce bounds what waits for that, to 16,384 keys a server.
 	gravesAtOnce = 64
 )
 
-func newPass(t *Table, r *routing, nth int, o *rebalance) *pass {
+func newPass(t *Table, r *routing, nth int, sweep bool, o *rebalance) *pass {
 	return &pass{
-		table: t, r: r, nth: nth, since: r.history.Since(),
+		table: t, r: r, nth: nth, sweep: sweep, since: r.history.Since(),
 		dry: o.options.DryRun, pace: o.pace, tally: &o.tally,
 		copiedTo: make([]atomic.Uint64, len(r.servers)),
-		listed:   make([]uint64, len(r.servers)),
 	}
 }
 
@@ -124,19 +132,27 @@ func (w *walk) run(stop context.Context) {
 
 	b := <-free
 	looked := uint64(0)
-	for info, err := range keysOf(stop, w.r.servers[w.source].client) {
+	list := keysOf
+	if w.sweep {
+		list = allKeysOf
+	}
+	for info, err := range list(stop, w.r.servers[w.source].client) {
 		if err != nil {
 			w.failed(err)
 			break
 		}
 		if looked++; looked%batchTasks == 0 {
 			w.looked(batchTasks)
-			if w.pace.wait(stop, batchTasks*lookCost) != nil {
+			if !w.sweep && w.pace.wait(stop, batchTasks*lookCost) != nil {
 				break
 			}
 		}
 		size := info.Size + len(info.Key)
 		if b.full(size) {
+			if w.sweep && len(free) == 0 {
+				w.deferred.Add(1)
+				continue
+			}
 			full <- b
 			b = <-free
 		}
@@ -149,7 +165,6 @@ func (w *walk) run(stop context.Context) {
 		b.bytes += size
 	}
 	w.looked(looked % batchTasks)
-	w.listed[w.source] = looked
 	if len(b.tasks) > 0 && stop.Err() == nil {
 		full <- b
 	}
@@ -178,7 +193,7 @@ func (w *walk) sort(t *task, key string) bool {
 	surplus := !slices.Contains(owners, w.source)
 	kept, all := w.since.Kept(key, owners, w.scratch), uint(1)<<len(owners)-1
 	known := w.since.Known()
-	if known && kept == all && !surplus {
+	if !surplus && (w.sweep || known && kept == all) {
 		return false
 	}
 	*t = task{key: key, source: w.source, owners: len(owners), surplus: surplus, phase: looking, from: -1}
@@ -233,29 +248,50 @@ func (w *walk) bury(stop context.Context, g *grave) {
 // dig removes what was buried.
 func (w *walk) dig(stop context.Context) {
 	var group memcache.Group
-	c := w.r.servers[w.source].client
 	for g := range w.graves {
 		if sleep(stop, time.Until(g.due)) != nil {
 			continue // the next pass finds it again
 		}
-		group.Reset()
-		for _, d := range g.dead {
-			group.Delete(c, d.key, d.cas)
-		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), batchTimeout)
-		group.Wait(ctx)
+		w.open(ctx, g, &group)
 		cancel()
-		for i := range g.dead {
-			switch unchanged, err := changed(group.Err(i)); {
-			case err != nil:
-				w.failed(err)
-			case unchanged:
-				w.removed(1)
-			default:
-				w.again.Add(1)
+	}
+}
+
+// open removes what is in g. What was written meanwhile stays, and copies of what
+// was there before are taken back: only somebody who had not heard of the view
+// writes there. What has gone may have been removed by another rebalance, whose
+// copies those might be as well.
+func (w *walk) open(ctx context.Context, g *grave, group *memcache.Group) {
+	group.Reset()
+	for i := range g.dead {
+		group.Delete(w.r.servers[w.source].client, g.dead[i].key, g.dead[i].cas)
+	}
+	group.Wait(ctx)
+	removed, written := uint64(0), g.dead[:0]
+	for i, c := range g.dead {
+		switch err := group.Err(i); err {
+		case nil:
+			removed++
+		case memcache.ErrNotFound:
+			w.again.Add(1)
+		case memcache.ErrExists:
+			w.again.Add(1)
+			written = append(written, c)
+		default:
+			w.failed(err)
+		}
+	}
+	w.removed(removed)
+	group.Reset()
+	for i := range written {
+		for _, c := range written[i].copies {
+			if c.cas != 0 {
+				group.Delete(w.r.servers[c.member].client, written[i].key, c.cas)
 			}
 		}
 	}
+	group.Wait(ctx)
 }
 
 func (p *pass) looked(n uint64) {

@@ -21,6 +21,9 @@ type found struct {
 	copied int
 	// unasked is who could not be asked, if nothing was found.
 	unasked *reply
+	// unsure says that nothing was found because others write all the time, or
+	// are of a later view.
+	unsure bool
 }
 
 // Bounds on finding something out.
@@ -117,7 +120,7 @@ func (t *Table) findBy(ctx context.Context, r *routing, key string, ask func(*in
 		f := found{r: r, is: v.is, unasked: v.unasked}
 		switch v.is {
 		case ahead:
-			f.is = absent
+			f.is, f.unsure = absent, true
 			next, newer := t.newer(ctx, r)
 			if !newer || looks == maxLooks {
 				return f, nil
@@ -127,7 +130,7 @@ func (t *Table) findBy(ctx context.Context, r *routing, key string, ask func(*in
 			if q.settle(ctx, &v, &f) {
 				return f, nil
 			}
-			if f.is = absent; looks == maxLooks {
+			if f.is, f.unsure = absent, true; looks == maxLooks {
 				return f, nil
 			}
 			r = t.routing.Load()
@@ -154,14 +157,11 @@ func (t *Table) newer(ctx context.Context, r *routing) (*routing, bool) {
 // A copy never overwrites what was not seen: it is added where there was
 // nothing, and replaces by cas what lost. Where the winner is gone afterwards
 // the copies are taken back: somebody has written or deleted, and may have been
-// to where a copy now is before it was.
+// to where a copy now is before it was. So what has begun goes on when ctx ends.
 func (q *inquiry) settle(ctx context.Context, v *verdict, f *found) bool {
 	source := &v.winner
 	f.item, f.at = source.item, q.r.servers[source.member]
 	item := q.r.restamped(q.key, &source.item)
-	ctx, cancel := context.WithTimeout(ctx, q.t.opts.ReadTimeout)
-	defer cancel()
-
 	lacking := q.lacking(source)
 	// A former owner's item is never stamped anew: it would count under a later
 	// view in which that server owns the key again.
@@ -172,22 +172,43 @@ func (q *inquiry) settle(ctx context.Context, v *verdict, f *found) bool {
 	case q.r.expiresSoon(&item): // it may outlive itself as a copy, whose clock differs
 		return !v.byAbsence
 	}
-	if renew {
-		item.CAS = source.item.CAS
-		cas, err := f.at.client.Set(ctx, item, memcache.ModeCAS)
-		if err != nil {
-			q.t.metrics.inc(repairLost)
-			return !v.byAbsence
-		}
-		f.item.CAS, f.item.Flags = cas, item.Flags
+	ctx, cancel := context.WithTimeout(ctx, q.t.opts.ReadTimeout)
+	defer cancel()
+	after, whole := *f, false
+	done := make(chan struct{})
+	give := func() {
+		defer close(done)
+		whole = q.give(item, renew, lacking, &after)
 	}
-	whole := true
-	if len(lacking) > 0 {
-		whole = q.copy(ctx, item, lacking, f)
+	if !q.t.spawn(give) {
+		return !v.byAbsence
 	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return !v.byAbsence
+	}
+	*f = after
 	// What has won because others had nothing has to be what every owner that
 	// answered has now: a write that came between would be seen there.
 	return whole || !v.byAbsence
+}
+
+// give puts item, which lies at f.at, on the servers of lacking, and where it lies
+// too if it is to be renewed there. It says whether all of them have it.
+func (q *inquiry) give(item memcache.Item, renew bool, lacking []*reply, f *found) (whole bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), q.t.opts.ReadTimeout)
+	defer cancel()
+	if renew {
+		item.CAS = f.item.CAS
+		cas, err := f.at.client.Set(ctx, item, memcache.ModeCAS)
+		if err != nil {
+			q.t.metrics.inc(repairLost)
+			return false
+		}
+		f.item.CAS, f.item.Flags = cas, item.Flags
+	}
+	return len(lacking) == 0 || q.copy(ctx, item, lacking, f)
 }
 
 // lacking returns the replies of the owners that answered, and have something
@@ -234,7 +255,7 @@ func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply
 		}
 	}
 	if head, err := f.at.client.Head(ctx, q.key); err != nil || head.CAS != f.item.CAS {
-		q.takeBack(ctx, lacking, copies)
+		q.takeBack(lacking, copies)
 		return false
 	}
 	whole = true
@@ -253,7 +274,11 @@ func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply
 	return whole
 }
 
-func (q *inquiry) takeBack(ctx context.Context, lacking []*reply, copies []uint64) {
+// takeBack deletes copies, by their cas. It has its own time: the look at their
+// source may have taken up all there was.
+func (q *inquiry) takeBack(lacking []*reply, copies []uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), q.t.opts.ReadTimeout)
+	defer cancel()
 	var g memcache.Group
 	for n, p := range lacking {
 		q.t.metrics.inc(repairLost)

@@ -37,8 +37,23 @@ type KeyInfo struct {
 // for the second time since it was written: that waits to be moved, and is skipped.
 // Head and Peek don't count as reads.
 func (c *Client) Metadump(ctx context.Context) iter.Seq2[KeyInfo, error] {
+	return c.dump(ctx, "lru_crawler metadump all\r\n")
+}
+
+// MetadumpHash is Metadump by the server's hash table in place of its queues: it
+// leaves out nothing that is there throughout. But it must not be kept waiting:
+// memcached before 1.6.19 holds a lock while what it has listed is not taken off
+// it, and other requests, those of this client too, may get no answer meanwhile.
+//
+// A server that makes its table larger just then lists nothing at all; the figure
+// hash_is_expanding of Stats tells.
+func (c *Client) MetadumpHash(ctx context.Context) iter.Seq2[KeyInfo, error] {
+	return c.dump(ctx, "lru_crawler metadump hash\r\n")
+}
+
+func (c *Client) dump(ctx context.Context, command string) iter.Seq2[KeyInfo, error] {
 	return func(yield func(KeyInfo, error) bool) {
-		more, err := c.metadump(ctx, yield)
+		more, err := c.metadump(ctx, command, yield)
 		if err != nil && more {
 			yield(KeyInfo{}, err)
 		}
@@ -46,7 +61,7 @@ func (c *Client) Metadump(ctx context.Context) iter.Seq2[KeyInfo, error] {
 }
 
 // metadump yields the server's items. It says whether more may be yielded.
-func (c *Client) metadump(ctx context.Context, yield func(KeyInfo, error) bool) (more bool, err error) {
+func (c *Client) metadump(ctx context.Context, command string, yield func(KeyInfo, error) bool) (more bool, err error) {
 	dialCtx, cancel := context.WithTimeoutCause(ctx, c.cfg.DialTimeout, &timeoutError{c.cfg.DialTimeout, "no connection"})
 	defer cancel()
 	p, err := c.open(dialCtx)
@@ -61,7 +76,7 @@ func (c *Client) metadump(ctx context.Context, yield func(KeyInfo, error) bool) 
 	}
 	patience := func() { p.nc.SetDeadline(time.Now().Add(c.cfg.StallTimeout)) } //nolint:errcheck // fails with the read
 	patience()
-	if _, err := p.nc.Write([]byte("lru_crawler metadump all\r\n")); err != nil {
+	if _, err := p.nc.Write([]byte(command)); err != nil {
 		return true, c.dumpError(ctx, err, true)
 	}
 	for {

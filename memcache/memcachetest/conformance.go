@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -384,25 +385,28 @@ func testMetadump(t *testing.T, c *memcache.Client) {
 		must(t, err)
 		want[k] = cas
 	}
-	got := make(map[string]uint64)
-	for info, err := range c.Metadump(ctx) {
-		must(t, err)
-		got[info.Key] = info.CAS
-		ttl := time.Until(info.Expires)
-		switch {
-		case info.Key == "with-ttl":
-			if ttl < 50*time.Minute || ttl > time.Hour+5*time.Second {
-				t.Errorf("%q expires in %v, want an hour", info.Key, ttl)
+	dumps := map[string]func(context.Context) iter.Seq2[memcache.KeyInfo, error]{"Metadump": c.Metadump, "MetadumpHash": c.MetadumpHash}
+	for name, dump := range dumps {
+		got := make(map[string]uint64)
+		for info, err := range dump(ctx) {
+			must(t, err)
+			got[info.Key] = info.CAS
+			ttl := time.Until(info.Expires)
+			switch {
+			case info.Key == "with-ttl":
+				if ttl < 50*time.Minute || ttl > time.Hour+5*time.Second {
+					t.Errorf("%q expires in %v, want an hour", info.Key, ttl)
+				}
+			case !info.Expires.IsZero():
+				t.Errorf("%q expires at %v, want never", info.Key, info.Expires)
 			}
-		case !info.Expires.IsZero():
-			t.Errorf("%q expires at %v, want never", info.Key, info.Expires)
+			if info.Size <= 0 {
+				t.Errorf("%q has size %d", info.Key, info.Size)
+			}
 		}
-		if info.Size <= 0 {
-			t.Errorf("%q has size %d", info.Key, info.Size)
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %v\nwant %v", name, got, want)
 		}
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("dumped %v\nwant   %v", got, want)
 	}
 	// A dump that is left early leaves the client as it was.
 	for _, err := range c.Metadump(ctx) {
