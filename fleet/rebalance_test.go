@@ -317,3 +317,31 @@ func TestRebalanceMovesWhatHasTo(t *testing.T) {
 		}
 	}
 }
+
+// All servers are drained, and taken back one after the other, with a rebalance
+// after each step: whatever is not moved while nobody is in use is found again.
+func TestRebalanceAmongNobody(t *testing.T) {
+	t.Parallel()
+	g := startGroup(t, 3)
+	l := newLedger(Config{Stamps: StampsOn})
+	l.set(g.servers...)
+	table := l.open(t)
+	entries := fill(t, table, 300)
+	drained := slices.Clone(g.servers)
+	for i := range drained {
+		drained[i].Drained = true
+	}
+	waitVersion(t, table, l.set(drained...))
+	if done, err := table.Rebalance(t.Context(), torc.RebalanceOptions{}); err != nil || done.Copied+done.Removed > 0 || l.done() > 0 {
+		t.Errorf("among nobody: %+v, %v, and done is %d", done, err, l.done())
+	}
+	for _, s := range g.servers {
+		if err := table.AddMember(t.Context(), s.Addr, torc.AddOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := table.Rebalance(t.Context(), torc.RebalanceOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.check(table, entries)
+}

@@ -98,7 +98,8 @@ func NewHistory(cfg Config, past []View, now View, done uint64, rejoin Rejoin, p
 		return nil, err
 	}
 	for _, v := range past {
-		if v.Version < now.Version {
+		// Where nobody was in use nobody could write: what counted before still does.
+		if v.Version < now.Version && slices.ContainsFunc(v.Members, func(m Member) bool { return !m.Drained }) {
 			h.views = append(h.views, h.newView(v, now.Members))
 		}
 	}

@@ -117,6 +117,23 @@ func TestQuickAnswers(t *testing.T) {
 	})
 }
 
+// A view with nobody in use changes nothing, since nobody could write under it:
+// who takes out the last server and back in finds what it held.
+func TestViewOfNobodyIsPassedOver(t *testing.T) {
+	one := members("10.0.0.1:1")
+	drained := slices.Clone(one)
+	drained[0].Drained = true
+	for what, nobody := range map[string][]Member{"drained": drained, "away": nil} {
+		for _, rejoin := range []Rejoin{Check, Drop} {
+			h := newHistory(t, Config{Hash: "ketama", Copies: 1}, 0, rejoin,
+				View{Version: 1, Members: one}, View{Version: 2, Members: nobody}, View{Version: 3, Members: one})
+			if !h.Counts("k", 0, 1) {
+				t.Errorf("%s, %v: a value from before does not count", what, rejoin)
+			}
+		}
+	}
+}
+
 // A server is away until it has been so for Linger, and of keys that it owned.
 func TestAway(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
