@@ -41,6 +41,7 @@ type completion uint8
 const (
 	completeNothing completion = iota
 	completeMembers
+	completeDrained // members that are drained
 	completeCommands
 )
 

@@ -92,7 +92,10 @@ func (c *call) fill(ctx context.Context, n uint64, size int) error {
 		Bytes uint64 `json:"bytes"`
 	}{done.Load(), done.Load() * uint64(size)}
 	if done.Load() < n {
-		return fmt.Errorf("%w: %w", &partial{fmt.Sprintf("%s of %s pairs were put, in %s", terminal.Count(done.Load()), terminal.Count(n), terminal.Span(took))}, context.Cause(filling))
+		return &partial{
+			done: fmt.Sprintf("%s of %s pairs were put, in %s", terminal.Count(done.Load()), terminal.Count(n), terminal.Span(took)),
+			err:  context.Cause(filling),
+		}
 	}
 	c.print(fmt.Sprintf("%s pairs put in %s: %s a second\n", terminal.Count(n), terminal.Span(took), terminal.Count(uint64(float64(n)/took.Seconds()))))
 	return nil

@@ -170,6 +170,9 @@ key with several copies may come several times, except with --limit.
 			if !ok {
 				return unsupported("its keys can't be listed")
 			}
+			if err := c.needUp(ctx); err != nil {
+				return err
+			}
 			prefix := strings.Join(args, "")
 			seen := make(map[string]bool) // with a limit, which bounds it
 			list := keyList{call: c}
@@ -223,6 +226,22 @@ func (c *call) needMembers(ctx context.Context) error {
 		return errors.New("there are no nodes: add a node first, with add HOST:PORT")
 	}
 	return fmt.Errorf("%w: there are no nodes", torc.ErrUnavailable)
+}
+
+// needUp fails where no node is up, for what would do nothing then and call that
+// done.
+func (c *call) needUp(ctx context.Context) error {
+	if err := c.needMembers(ctx); err != nil {
+		return err
+	}
+	v, err := c.view(ctx)
+	if err != nil {
+		return err
+	}
+	if why := textform.NobodyUp(v); why != "" {
+		return fmt.Errorf("%w: %s", torc.ErrUnavailable, why)
+	}
+	return nil
 }
 
 // flushEvery is how long what was printed may wait while a command goes on.

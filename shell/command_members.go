@@ -39,6 +39,7 @@ var addCommand = command{
 the entries of one that isn't empty is asked; where there is nobody to ask, one
 of the flags says it.
 `,
+	complete: completeDrained,
 	prepare: func(flags *pflag.FlagSet) action {
 		weight := flags.Uint32("weight", 1, "its share of the keys against the others' `weights`")
 		flush := flags.Bool("flush", false, "empty it first")
@@ -189,7 +190,7 @@ func (c *call) follow(ctx context.Context, addr, what string) error {
 		c.print(addr + " " + what + "\n")
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w: %w", &partial{addr + " was " + what + ", but not all entries were moved (" + textform.Rebalanced(done, false) + "); rebalance goes on with it"}, err)
+		return &partial{addr + " was " + what + ", but not all entries were moved (" + textform.Rebalanced(done, false) + "); rebalance goes on with it", err}
 	}
 	c.print(addr + " " + what + ": " + textform.Rebalanced(done, false) + "\n")
 	if v, err := c.view(ctx); err == nil && slices.ContainsFunc(v.Members, func(m torc.Member) bool { return m.Addr == addr && m.State == torc.Drained }) {
@@ -224,14 +225,14 @@ time and run again.
 			if !ok {
 				return unsupported("its entries are where they should be without anybody's doing")
 			}
-			if err := c.needMembers(ctx); err != nil {
+			if err := c.needUp(ctx); err != nil {
 				return err
 			}
 			done, err := c.rebalance(ctx, t, torc.RebalanceOptions{DryRun: *dry, Rate: *rate})
 			form := jsonform.ProgressOf(done)
 			c.result = movedJSON{Rebalance: &form}
 			if err != nil {
-				return fmt.Errorf("%w: %w", &partial{textform.Rebalanced(done, *dry) + ", and more is to be done"}, err)
+				return &partial{textform.Rebalanced(done, *dry) + ", and more is to be done", err}
 			}
 			c.print(textform.Rebalanced(done, *dry) + "\n")
 			return nil

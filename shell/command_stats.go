@@ -2,7 +2,9 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -100,10 +102,14 @@ func surveyText(s torc.Survey, style terminal.Style) string {
 		return text + "no nodes\n"
 	}
 	table := terminal.Table{Paint: textform.PaintState(style, 1, 1)}
-	table.Add("ADDRESS", "STATE", "ENTRIES", "BYTES", "HOLDS", "PLACED", "EVEN")
+	header := []string{"ADDRESS", "STATE", "ENTRIES", "BYTES", "HOLDS", "PLACED", "EVEN"}
+	if slices.ContainsFunc(s.Members, func(m torc.MemberSurvey) bool { return m.Err != nil }) {
+		header = append(header, "REASON")
+	}
+	table.Add(header...)
 	for _, m := range s.Members {
 		if m.Err != nil {
-			table.Add(m.Addr, m.State.String(), "", "", "", "", "", reason(m.Err))
+			table.Add(m.Addr, m.State.String(), "", "", "", "", "", whyNot(m.Err))
 			continue
 		}
 		holds := ""
@@ -120,6 +126,15 @@ func surveyText(s torc.Survey, style terminal.Style) string {
 		text += fmt.Sprintf("on %s %s more keys are placed than on an even share\n", b.favourite.addr, percent(b.favourite.above))
 	}
 	return text
+}
+
+// whyNot is why a member could not be asked, beside its address.
+func whyNot(err error) string {
+	var e *torc.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return reason(err)
 }
 
 func percent(part float64) string { return fmt.Sprintf("%.1f %%", 100*part) }

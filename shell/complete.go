@@ -8,8 +8,8 @@ import (
 
 // complete returns what the word that ends at pos, in runes, may become: head,
 // each of the words and tail make a line. Members is called for the addresses
-// of the members, where one may stand.
-func complete(line string, pos int, members func() []string) (head string, words []string, tail string) {
+// of the members, or of the drained ones, where one may stand.
+func complete(line string, pos int, members func(drained bool) []string) (head string, words []string, tail string) {
 	runes := []rune(line)
 	head, tail = string(runes[:pos]), string(runes[pos:])
 	begin := strings.LastIndexAny(head, blanks) + 1
@@ -29,8 +29,8 @@ func complete(line string, pos int, members func() []string) (head string, words
 			d.flags().VisitAll(func(f *pflag.Flag) { all = append(all, "--"+f.Name) })
 		} else if d.complete == completeCommands {
 			all = commandNames()
-		} else if d.complete == completeMembers {
-			all = members()
+		} else if d.complete == completeMembers || d.complete == completeDrained {
+			all = members(d.complete == completeDrained)
 		}
 	}
 	for _, w := range all {

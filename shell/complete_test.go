@@ -8,7 +8,12 @@ import (
 
 func TestComplete(t *testing.T) {
 	t.Parallel()
-	members := func() []string { return []string{"a:1", "ab:1", "b:1"} }
+	members := func(drained bool) []string {
+		if drained {
+			return []string{"b:1"}
+		}
+		return []string{"a:1", "ab:1", "b:1"}
+	}
 	for line, want := range map[string][]string{
 		"":                  commandNames(),
 		"re":                {"remove", "rebalance"},
@@ -20,7 +25,7 @@ func TestComplete(t *testing.T) {
 		"remove ":           {"a:1", "ab:1", "b:1"},
 		"remove a":          {"a:1", "ab:1"},
 		"remove a:1 --":     {"--yes"},
-		"add ":              nil,
+		"add ":              {"b:1"}, // takes it back
 		"add h:1 --":        {"--weight", "--flush", "--keep"},
 		"add h:1 --flush -": {"--weight", "--flush", "--keep"},
 		"help f":            {"fill"},

@@ -21,7 +21,7 @@ type Editor struct {
 	prompt  string
 	liner   *liner.State
 	history history
-	members func() []string
+	members func(drained bool) []string
 	typed   chan typed
 	err     error // of the history, to be told once
 }
@@ -48,7 +48,7 @@ func NewEditor(cfg EditorConfig) *Editor {
 		prompt:  cfg.Prompt,
 		liner:   liner.NewLiner(),
 		history: history{path: cfg.History},
-		members: func() []string { return memberAddrs(cfg.Table) },
+		members: func(drained bool) []string { return memberAddrs(cfg.Table, drained) },
 		typed:   make(chan typed, 1),
 	}
 	e.liner.SetCtrlCAborts(true)
@@ -90,8 +90,10 @@ func (e *Editor) Line(ctx context.Context) (string, error) {
 // Ask implements [Input].
 func (e *Editor) Ask(ctx context.Context, question string) (bool, error) {
 	e.liner.SetWordCompleter(nil)
+	// Where a prompt fills the terminal, lines are not edited, and Ctrl-C is no key.
+	fmt.Println(question)
 	for {
-		answer, err := e.ask(ctx, question+" [y/N] ")
+		answer, err := e.ask(ctx, "[y/N] ")
 		if errors.Is(err, io.EOF) {
 			fmt.Println()
 			return false, nil
@@ -133,15 +135,17 @@ func (*Editor) Place() (string, int) { return "", 0 }
 // completeWithin bounds what a completion may ask a table: a person waits for it.
 const completeWithin = time.Second
 
-// memberAddrs returns the addresses of the table's members, as far as they are
-// known in time.
-func memberAddrs(t torc.Table) (addrs []string) {
+// memberAddrs returns the addresses of the table's members, or of those that are
+// drained, as far as they are known in time.
+func memberAddrs(t torc.Table, drained bool) (addrs []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
 	defer cancel()
 	for v, err := range t.Members(ctx) {
 		if err == nil {
 			for _, m := range v.Members {
-				addrs = append(addrs, m.Addr)
+				if !drained || m.State == torc.Drained {
+					addrs = append(addrs, m.Addr)
+				}
 			}
 		}
 		break

@@ -47,6 +47,9 @@ type Tally struct {
 // Run ended early: ctx is done, Input failed, or Stdout can't be written.
 func (s *Shell) Run(ctx context.Context) (t Tally, err error) {
 	for {
+		if ctx.Err() != nil {
+			return t, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+		}
 		line, err := s.Input.Line(ctx)
 		switch {
 		case err == io.EOF:
@@ -111,7 +114,7 @@ func (s *Shell) step(ctx context.Context, line string) (*call, error) {
 		c.name = strings.ToLower(words[0])
 		ctx, stop := s.interruptible(ctx)
 		err = c.run(ctx, words[1:])
-		if errors.Is(context.Cause(ctx), ErrInterrupted) && err != nil {
+		if ctx.Err() != nil && err != nil {
 			err = interrupted(err)
 		}
 		stop()
@@ -157,9 +160,13 @@ func (s *Shell) interruptible(ctx context.Context) (_ context.Context, stop func
 }
 
 // partial is an error that says what was done before it happened.
-type partial struct{ done string }
+type partial struct {
+	done string
+	err  error
+}
 
-func (p *partial) Error() string { return p.done }
+func (p *partial) Error() string { return p.done + ": " + reason(p.err) }
+func (p *partial) Unwrap() error { return p.err }
 
 // interrupted is what an interrupted command says: that, and what of its error
 // is worth knowing all the same.
@@ -167,7 +174,7 @@ func interrupted(err error) error {
 	var p *partial
 	switch {
 	case errors.As(err, &p):
-		return fmt.Errorf("%w: %w", ErrInterrupted, p)
+		return fmt.Errorf("%w: %s", ErrInterrupted, p.done)
 	case errors.Is(err, torc.ErrUnknownOutcome):
 		return fmt.Errorf("%w: %w", ErrInterrupted, torc.ErrUnknownOutcome)
 	}

@@ -124,11 +124,11 @@ func TestWrongLines(t *testing.T) {
 		"add b 99999":                      `"b:99999" is not an address: the port is a number from 1 to 65535; write: add HOST:PORT [FLAGS]`,
 		"add b:1 --flush --keep":           "--flush and --keep exclude each other; write: add HOST:PORT [FLAGS]",
 		"add b:1 --weight 0":               "--weight 0: give a number above 0; write: add HOST:PORT [FLAGS]",
-		"add a:1":                          "add at a:1: invalid: it is a member already",
-		"add " + deadAddr:                  "add at dead:1: unavailable: connection refused",
-		"add " + fullAddr:                  "add at full:1: the server is not empty: say --flush to empty it first, or --keep to have what it holds count as the table's",
+		"add a:1":                          "add a:1: invalid: it is a member already",
+		"add " + deadAddr:                  "add dead:1: unavailable: connection refused",
+		"add " + fullAddr:                  "add full:1: the server is not empty: say --flush to empty it first, or --keep to have what it holds count as the table's",
 		"remove":                           "HOST:PORT is missing; write: remove HOST:PORT [FLAGS]",
-		"remove b:1":                       "remove at b:1: invalid: it is no member",
+		"remove b:1":                       "remove b:1: invalid: it is no member",
 		"remove a:1":                       "a:1 is the last node, without which no key can be reached: say --yes to remove it all the same",
 		"rebalance --rate 0":               "--rate 0: give a number above 0; write: rebalance [FLAGS]",
 		"rebalance --rate -1":              "--rate -1: give a number above 0; write: rebalance [FLAGS]",
@@ -239,7 +239,7 @@ func TestStats(t *testing.T) {
 	table := newFakeRing("a:1", "b:1", brokenAddr)
 	stdout, stderr, _ := pipe(t, table, "put k v\nstats\n")
 	want := `murmur3, 3 copies, 120 virtual nodes a node, view 7
-ADDRESS   STATE  ENTRIES  BYTES   HOLDS   PLACED  EVEN
+ADDRESS   STATE  ENTRIES  BYTES   HOLDS   PLACED  EVEN    REASON
 a:1       up     1        1.0 kB  33.3 %  33.3 %  33.3 %
 b:1       up     2        2.0 kB  66.7 %  33.3 %  33.3 %
 broken:1  up                                              it doesn't answer
@@ -292,7 +292,7 @@ func (f *failing) Put(ctx context.Context, key string, value []byte, opts ...tor
 func TestFillStopsAtAFailure(t *testing.T) {
 	t.Parallel()
 	stdout, stderr, tally := pipe(t, &failing{newFakeRing("a:1"), 100}, "fill 1000000\n")
-	if stdout != "" || tally.Failed != 1 || !regexp.MustCompile(`^in:1: 1[0-9][0-9] of 1,000,000 pairs were put, in .*: torc: put "k": unavailable\n$`).MatchString(stderr) {
+	if stdout != "" || tally.Failed != 1 || !regexp.MustCompile(`^in:1: 1[0-9][0-9] of 1,000,000 pairs were put, in .*: put "k": unavailable\n$`).MatchString(stderr) {
 		t.Errorf("stdout %q, stderr %q", stdout, stderr)
 	}
 }
@@ -539,5 +539,36 @@ quit
 	}
 	if want := "in:3: get \"nosuch\": no such key\nin:17: there is no command \"nonsense\"; help lists them\n"; errs.String() != want {
 		t.Errorf("stderr %q", &errs)
+	}
+}
+
+// What would do nothing while nobody is up fails, and says why nobody is.
+func TestNobodyIsUp(t *testing.T) {
+	t.Parallel()
+	table := newFakeRing()
+	table.SetMembers(torc.Member{Addr: "a:1", Weight: 1, State: torc.Down, Reason: "EOF"})
+	stdout, stderr, tally := pipe(t, table, "keys\nrebalance\nrebalance --dry-run\n")
+	const why = ": unavailable: no member is up: a:1 (down: EOF)\n"
+	if want := "in:1" + why + "in:2" + why + "in:3" + why; stdout != "" || stderr != want || tally.Failed != 3 {
+		t.Errorf("%+v, stdout %q, stderr\n%swant\n%s", tally, stdout, stderr, want)
+	}
+}
+
+// A command that is stopped because the program ends says just that, and how far
+// it was; and nobody is asked for another line.
+func TestEndOfTheProgramInterrupts(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	table := newFakeRing("a:1")
+	table.slow = time.Minute
+	p := &typist{lines: []string{"fill 10", "get k"}, before: func(string) { time.AfterFunc(10*time.Millisecond, cancel) }}
+	var out, errs bytes.Buffer
+	s := &Shell{Table: table, Input: p, Stdout: &out, Stderr: &errs}
+	_, err := s.Run(ctx)
+	if !errors.Is(err, ErrInterrupted) || len(p.lines) != 1 {
+		t.Errorf("Run = %v, and %q are left", err, p.lines)
+	}
+	if got := errs.String(); !strings.HasPrefix(got, "interrupted: 0 of 10 pairs were put, in ") || strings.Contains(got, "context") {
+		t.Errorf("it says %q", got)
 	}
 }

@@ -133,8 +133,9 @@ func TestTerminalInterrupt(t *testing.T) {
 func TestTerminalAsks(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir())
+	c.Resize(40) // less than a question takes
 	c.Types("add full 1\r")
-	c.Sees("full:1 is not empty. Empty it first? [y/N] ")
+	c.Sees("full:1 is not empty. Empty it first?\r\n[y/N] ")
 	c.Types("what\r")
 	c.Sees("Write y or n.")
 	c.Types("n\r")

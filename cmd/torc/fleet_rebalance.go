@@ -99,6 +99,13 @@ func runRebalance(cmd *cobra.Command, g *globals, f rebalanceFlags, asJSON bool)
 	if f.follow {
 		return r.lead(ctx, g)
 	}
+	v, err := viewNow(ctx, table)
+	if err != nil {
+		return err
+	}
+	if why := textform.NobodyUp(v); why != "" { // there is nobody to move anything to
+		return fmt.Errorf("%w: the fleet can't be rebalanced: %s", torc.ErrUnavailable, why)
+	}
 	done, err := r.rebalance(ctx)
 	return r.tell(done, err, "", rebalanceJSON{})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/fleet"
 	"github.com/torc-dht/torc/internal/terminal"
+	"github.com/torc-dht/torc/internal/textform"
 	"github.com/torc-dht/torc/ring"
 	"github.com/torc-dht/torc/shell"
 )
@@ -201,7 +202,7 @@ func welcome(ctx context.Context, t torc.Table, style terminal.Style) string {
 		if m.State == torc.Up {
 			up++
 		} else {
-			text += style.Warn(m.Addr+because(m)) + "\n"
+			text += style.Warn(m.Addr+" "+textform.Standing(m)) + "\n"
 		}
 	}
 	return fmt.Sprintf("%d of %d nodes up%s", up, len(v.Members), more) + text

@@ -78,9 +78,9 @@ func changeText(now time.Time, last, v torc.View, style terminal.Style) string {
 		case m.State == torc.Up && (!known || old.State != torc.Up):
 			changes = append(changes, style.Good("+ "+m.Addr))
 		case m.State == torc.Down && (!known || old.State != torc.Down):
-			changes = append(changes, style.Bad("- "+m.Addr+because(m)))
+			changes = append(changes, style.Bad("- "+m.Addr+" "+textform.Standing(m)))
 		case !known || old.State != m.State:
-			changes = append(changes, style.Warn("~ "+m.Addr+because(m)))
+			changes = append(changes, style.Warn("~ "+m.Addr+" "+textform.Standing(m)))
 		case old.Weight != m.Weight:
 			changes = append(changes, style.Warn(fmt.Sprintf("~ %s weight %d, was %d", m.Addr, m.Weight, old.Weight)))
 		}
@@ -102,12 +102,4 @@ func changeText(now time.Time, last, v torc.View, style terminal.Style) string {
 		changes = []string{"no change"}
 	}
 	return fmt.Sprintf("%s  view %-4d %2d up  %s", style.Dim(textform.Clock(now)), v.Version, up, strings.Join(changes, "  "))
-}
-
-// because says in brackets why a member is not up.
-func because(m torc.Member) string {
-	if m.Reason == "" {
-		return " (" + m.State.String() + ")"
-	}
-	return " (" + m.State.String() + ": " + m.Reason + ")"
 }

@@ -50,7 +50,7 @@ type Step struct {
 	// Done of about Total things are done; Total 0 says that nobody knows of how
 	// many.
 	Done, Total uint64
-	// Unit is what they are called: "keys".
+	// Unit is what they are called: "keys"; "" while none are counted.
 	Unit string
 	// Bytes is how much has gone over the wire; 0 is not shown.
 	Bytes uint64
@@ -86,10 +86,12 @@ func (p *Progress) End() {
 // words are the parts of s that are known.
 func (s Step) words() []string {
 	var words []string
-	if s.Total > 0 {
+	switch {
+	case s.Unit == "":
+	case s.Total > 0:
 		words = append(words, fmt.Sprintf("%3.0f %%", 100*clamp(float64(s.Done)/float64(s.Total))),
 			Count(s.Done)+" of "+Count(max(s.Done, s.Total))+" "+s.Unit)
-	} else {
+	default:
 		words = append(words, Count(s.Done)+" "+s.Unit)
 	}
 	if s.Bytes > 0 {

@@ -1,7 +1,9 @@
 package textform
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -24,6 +26,34 @@ func View(v torc.View, style terminal.Style) string {
 		text += style.Warn("the last view known: out of touch since "+Clock(v.LostContact)) + "\n"
 	}
 	return text
+}
+
+// Standing says in parentheses how m stands, and why.
+func Standing(m torc.Member) string {
+	if m.Reason == "" {
+		return "(" + m.State.String() + ")"
+	}
+	return "(" + m.State.String() + ": " + m.Reason + ")"
+}
+
+// NobodyUp says that no member of v is up, and why not; "" if one is.
+func NobodyUp(v torc.View) string {
+	if len(v.Members) == 0 {
+		return "it has no members"
+	}
+	const most = 3 // a line is for a person
+	var each []string
+	for i, m := range v.Members {
+		switch {
+		case m.State == torc.Up:
+			return ""
+		case i == most:
+			each = append(each, fmt.Sprintf("%d more", len(v.Members)-most))
+		case i < most:
+			each = append(each, m.Addr+" "+Standing(m))
+		}
+	}
+	return "no member is up: " + strings.Join(each, ", ")
 }
 
 // Placement lists the owners of a key in their order.

@@ -30,3 +30,19 @@ func TestMembersAtATerminal(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestNobodyUp(t *testing.T) {
+	t.Parallel()
+	down := func(addr string) torc.Member { return torc.Member{Addr: addr, State: torc.Down, Reason: "EOF"} }
+	drained := torc.Member{Addr: "D:1", State: torc.Drained}
+	for want, members := range map[string][]torc.Member{
+		"":                  {down("A:1"), {Addr: "B:1", State: torc.Up}},
+		"it has no members": nil,
+		"no member is up: A:1 (down: EOF), D:1 (drained)":                            {down("A:1"), drained},
+		"no member is up: A:1 (down: EOF), B:1 (down: EOF), C:1 (down: EOF), 2 more": {down("A:1"), down("B:1"), down("C:1"), drained, drained},
+	} {
+		if got := NobodyUp(torc.View{Members: members}); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+}

@@ -7,6 +7,9 @@ import (
 
 // RebalanceStep is how far a rebalance is, as [terminal.Progress] shows it.
 func RebalanceStep(p torc.Progress) terminal.Step {
+	if p.Pass == 0 {
+		return terminal.Step{Note: "waits until all clients know the members"}
+	}
 	s := terminal.Step{Done: p.Looked, Total: p.Total, Unit: "keys", Bytes: p.Bytes, Left: p.Left}
 	s.Note = terminal.Count(p.Copied) + " copied, " + terminal.Count(p.Removed) + " removed"
 	if p.Pass > 1 {
