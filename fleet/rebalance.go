@@ -205,7 +205,7 @@ func (o *rebalance) settle(ctx context.Context, r *routing) error {
 	if !r.stamped || o.options.DryRun {
 		return nil
 	}
-	for !r.view.LostContact.IsZero() {
+	if !r.view.LostContact.IsZero() {
 		if err := o.table.pause(ctx, r, time.Minute); err != nil {
 			return err
 		}
