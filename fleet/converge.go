@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
 )
 
@@ -54,6 +53,8 @@ type converger struct {
 	wake  chan struct{} // holds one token when there is something new
 	stop  chan struct{} // closed to end the goroutine, and ended when it has
 	ended chan struct{}
+	life  context.Context // ends when the goroutine is not waited for any longer
+	end   context.CancelFunc
 
 	// The goroutine's own.
 	waiting []check // from writes before the last turn
@@ -85,13 +86,15 @@ type race struct {
 }
 
 func newConverger(t *Table) *converger {
-	return &converger{
+	c := &converger{
 		t:     t,
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 		ended: make(chan struct{}),
 		races: make(map[string]*race),
 	}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
 }
 
 // compareLater has the copies of what w has written looked at in a moment.
@@ -103,28 +106,39 @@ func (w *write) compareLater(ctx context.Context) error {
 	for n, i := range w.owners {
 		k.owners[n] = int32(i)
 	}
-	return w.t.converger.add(ctx, &k)
-}
-
-// add waits for room if need be; an error says that there was none in time.
-func (c *converger) add(ctx context.Context, k *check) error {
-	c.mu.Lock()
-	for c.mu.due >= maxChecks && !c.mu.closed {
-		if c.mu.room == nil {
-			c.mu.room = make(chan struct{})
-		}
-		room := c.mu.room
-		c.mu.Unlock()
+	c := w.t.converger
+	room := c.add(&k)
+	if room == nil {
+		return nil
+	}
+	ctx, cancel := w.bounded(ctx)
+	if cancel != nil {
+		defer cancel()
+	}
+	for room != nil {
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: it was written, and waited for its copies to be compared: %w", torc.ErrUnknownOutcome, context.Cause(ctx))
+			return fmt.Errorf("it waited for its copies to be compared: %w", context.Cause(ctx))
 		}
-		c.mu.Lock()
+		room = c.add(&k)
 	}
+	return nil
+}
+
+// add adds a check, unless there is no room: then it returns a channel that is
+// closed when it is worth trying again.
+func (c *converger) add(k *check) (room <-chan struct{}) {
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.closed {
 		return nil
+	}
+	if c.mu.due >= maxChecks {
+		if c.mu.room == nil {
+			c.mu.room = make(chan struct{})
+		}
+		return c.mu.room
 	}
 	c.mu.next = append(c.mu.next, *k)
 	c.mu.due++
@@ -149,7 +163,9 @@ func (c *converger) close() {
 	running := c.mu.running
 	c.freeLocked()
 	c.mu.Unlock()
+	defer c.end()
 	if running {
+		defer time.AfterFunc(closeTime, c.end).Stop()
 		close(c.stop)
 		<-c.ended
 	}
@@ -181,7 +197,7 @@ func (c *converger) run() {
 			c.finish()
 			return
 		}
-		c.turn(context.Background())
+		c.turn()
 		timer.Reset(settleTime)
 	}
 }
@@ -193,25 +209,25 @@ func (c *converger) idle() bool {
 	return c.mu.due == 0 && len(c.races) == 0
 }
 
-// finish looks at what is left, as long as closeTime lasts.
+// finish looks at what is left, until it is not waited for any longer.
 func (c *converger) finish() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	for !c.idle() && ctx.Err() == nil {
-		timer := time.NewTimer(settleTime)
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	for !c.idle() {
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-c.life.Done():
+			return
 		}
-		timer.Stop()
-		c.turn(ctx)
+		c.turn()
+		timer.Reset(settleTime)
 	}
 }
 
 // turn looks at what was due before the last turn, and lets what came since wait
 // for the next.
-func (c *converger) turn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, c.t.opts.ReadTimeout)
+func (c *converger) turn() {
+	ctx, cancel := context.WithTimeout(c.life, c.t.opts.ReadTimeout)
 	defer cancel()
 	due := c.waiting
 	c.mu.Lock()
@@ -295,7 +311,7 @@ func (c *converger) settleRaces(ctx context.Context) {
 	now := c.t.routing.Load()
 	for _, x := range c.races {
 		if x.r != now {
-			*x = race{key: x.key, r: now, owners: now.owners(nil, x.key), tries: x.tries}
+			*x = x.under(now)
 		}
 		if x.tries++; x.tries > maxTries || len(x.owners) < 2 {
 			delete(c.races, x.key)
@@ -309,6 +325,19 @@ func (c *converger) settleRaces(ctx context.Context) {
 		todo = todo[n:]
 		c.settle(ctx, batch)
 	}
+}
+
+// under is x as it goes on under r.
+func (x *race) under(r *routing) race {
+	next := race{key: x.key, r: r, owners: r.owners(nil, x.key), tries: x.tries}
+	for n, i := range x.owners {
+		for m, j := range next.owners {
+			if same(x.r.servers[i], r.servers[j]) {
+				next.made[m] = x.made[n]
+			}
+		}
+	}
+	return next
 }
 
 // settle reads the copies at each key, and gives what the first owner has to the

@@ -1,11 +1,15 @@
 package fleet
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
 )
 
@@ -64,6 +68,38 @@ func TestCloseWaitsForChecks(t *testing.T) {
 	}
 }
 
+// It does not wait long for a server that is silent.
+func TestCloseDoesNotWaitForSilentServer(t *testing.T) {
+	t.Parallel()
+	table, _, servers, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}, ReadTimeout: time.Hour})
+	met, release := servers[0].hold(t, isLook)
+	mustPut(t, table, key, "v")
+	<-met
+	closed := make(chan struct{})
+	go func() { defer close(closed); table.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("Close still waits")
+	}
+	release()
+	<-closed
+}
+
+// settled waits until every check that is due has been made.
+func settled(t *testing.T, table *Table) {
+	t.Helper()
+	eventually(t, func() string {
+		c := table.converger
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.mu.due > 0 {
+			return fmt.Sprint(c.mu.due, " checks are still due")
+		}
+		return ""
+	})
+}
+
 // Puts and Deletes of few keys by many callers of several tables leave equal copies.
 func TestStormConverges(t *testing.T) {
 	t.Parallel()
@@ -91,16 +127,19 @@ func TestStormConverges(t *testing.T) {
 	})
 }
 
-// With no more room for checks a Put waits for it, as long as its time lasts.
+// With no more room for checks a Put waits for it, as long as its time lasts: that
+// of its context, or the table's.
 func TestPutWaitsForRoom(t *testing.T) {
 	t.Parallel()
-	table, _, _, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}})
+	table, _, _, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}, WriteTimeout: 200 * time.Millisecond})
 	c := table.converger
 	c.mu.Lock()
 	c.mu.due += maxChecks
 	c.mu.Unlock()
-	if err := table.Put(soon(t, 20*time.Millisecond), key, []byte("v")); err == nil {
-		t.Fatal("there was no room, and Put did not wait")
+	for _, ctx := range []context.Context{soon(t, 20*time.Millisecond), t.Context()} {
+		if err := table.Put(ctx, key, []byte("v")); !errors.Is(err, torc.ErrUnknownOutcome) || strings.Count(err.Error(), torc.ErrUnknownOutcome.Error()) != 1 {
+			t.Fatalf("there was no room, and Put = %v", err)
+		}
 	}
 	put := make(chan error)
 	go func() { put <- table.Put(t.Context(), key, []byte("v")) }()
@@ -119,4 +158,42 @@ func TestPutWaitsForRoom(t *testing.T) {
 	if err := <-put; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What a table gives to an owner while a Delete goes by is taken back, also if the
+// view has changed meanwhile.
+func TestCopyIsTakenBackAcrossViews(t *testing.T) {
+	t.Parallel()
+	table, dir, servers, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}})
+	met, release := servers[2].hold(t, isOp(memcache.OpSet))
+	put := make(chan error)
+	go func() { put <- table.Put(t.Context(), key, []byte("v")) }()
+	<-met
+	eventually(t, func() string {
+		if servers[0].value(key) == "" || servers[1].value(key) == "" {
+			return "the Put is not at the other owners"
+		}
+		return ""
+	})
+	time.Sleep(2 * settleTime) // a Put that has taken so long looks at all owners
+	servers[1].store.Delete([]byte(key))
+	given, give := servers[1].hold(t, isOp(memcache.OpSet))
+	release()
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	<-given
+	for _, g := range servers {
+		g.store.Delete([]byte(key))
+	}
+	dir.set(addrsOf(servers...)...)
+	waitVersion(t, table, 2)
+	give()
+	eventually(t, func() string {
+		if n := table.metrics.load(convergeCorrect); n == 0 {
+			return "the copy was not made"
+		}
+		return ""
+	})
+	eventually(t, func() string { return equal(servers, key) })
 }

@@ -21,6 +21,7 @@ type gated struct {
 	store *store.Store
 	gate  atomic.Pointer[func(r *memcache.Request)] // called before each request is carried out
 	asked atomic.Int64                              // requests for a key
+	stop  func()                                    // ends the server
 }
 
 func startGated(t *testing.T) *gated {
@@ -41,7 +42,8 @@ func startGated(t *testing.T) *gated {
 	})}
 	served := make(chan struct{})
 	go func() { defer close(served); s.Serve(l) }() //nolint:errcheck // ends with Close
-	t.Cleanup(func() { s.Close(); <-served })
+	g.stop = func() { s.Close(); <-served }
+	t.Cleanup(g.stop)
 	return g
 }
 
@@ -72,6 +74,9 @@ func (g *gated) hold(t *testing.T, which func(r *memcache.Request) bool) (met <-
 func isOp(op memcache.Op) func(*memcache.Request) bool {
 	return func(r *memcache.Request) bool { return r.Op == op }
 }
+
+// isLook says whether r asks what is there without reading it.
+func isLook(r *memcache.Request) bool { return r.Op == memcache.OpGet && r.NoBump }
 
 // value is what g has at key, stamps aside; "" for nothing and for a tombstone.
 func (g *gated) value(key string) string {

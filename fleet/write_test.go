@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -292,4 +293,57 @@ func TestConditionsGoByWhatCounts(t *testing.T) {
 			mustGet(t, table, key, want)
 		})
 	}
+}
+
+// A Put with a condition that was decided, and waits for another owner, pauses
+// between attempts also once the view has changed elsewhere.
+func TestDecidedPutPausesAcrossViews(t *testing.T) {
+	t.Parallel()
+	inEachStampMode(t, func(t *testing.T, config Config) {
+		table, dir, servers, key := gatedTable(t, 4, Options{Config: config})
+		met, release := servers[0].hold(t, isOp(memcache.OpSet))
+		gone := refusing(t)
+		put := make(chan error)
+		go func() { put <- table.Put(soon(t, 300*time.Millisecond), key, []byte("v"), torc.IfAbsent()) }()
+		<-met
+		servers[1].stop()
+		dir.set(append(addrsOf(servers...), gone)...)
+		waitVersion(t, table, 2)
+		release()
+		if err := <-put; !errors.Is(err, torc.ErrUnknownOutcome) {
+			t.Fatalf("Put = %v, want an unknown outcome", err)
+		}
+		if n := table.metrics.load(writeRetry); n > 30 {
+			t.Errorf("%d attempts in 300 ms", n)
+		}
+	})
+}
+
+// A Get that has put a copy where one was lacking, and whose context ends before
+// it has seen that the source is still there, takes the copy back all the same.
+func TestRepairIsTakenBackWhenContextEnds(t *testing.T) {
+	t.Parallel()
+	inEachStampMode(t, func(t *testing.T, config Config) {
+		table, _, servers, key := gatedTable(t, 4, Options{Config: config})
+		mustPut(t, table, key, "v")
+		settled(t, table)
+		servers[0].store.Delete([]byte(key))
+		met, release := servers[1].hold(t, isLook) // at the source
+		ctx, cancel := context.WithCancel(t.Context())
+		got := make(chan struct{})
+		go func() { defer close(got); table.Get(ctx, key) }() //nolint:errcheck // either is right
+		<-met
+		for _, g := range servers[1:3] {
+			g.store.Delete([]byte(key))
+		}
+		cancel()
+		<-got
+		release()
+		eventually(t, func() string {
+			if v := servers[0].value(key); v != "" {
+				return fmt.Sprintf("the first owner has %q, which was deleted", v)
+			}
+			return ""
+		})
+	})
 }
