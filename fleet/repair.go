@@ -254,8 +254,13 @@ func (q *inquiry) copy(ctx context.Context, item memcache.Item, lacking []*reply
 			copies[n] = cas
 		}
 	}
-	if head, err := f.at.client.Head(ctx, q.key); err != nil || head.CAS != f.item.CAS {
+	head, err := f.at.client.Head(ctx, q.key)
+	switch {
+	case err == nil && head.CAS == f.item.CAS:
+	case err == nil, err == memcache.ErrNotFound:
 		q.takeBack(lacking, copies)
+		return false
+	default: // the copies count as what they were copied from did, and that may be lost
 		return false
 	}
 	whole = true

@@ -347,3 +347,22 @@ func TestRepairIsTakenBackWhenContextEnds(t *testing.T) {
 		})
 	})
 }
+
+// A copy whose source can't be looked at again stays: it counts as its source did,
+// which may be lost.
+func TestRepairStaysWhenSourceFallsSilent(t *testing.T) {
+	t.Parallel()
+	inEachStampMode(t, func(t *testing.T, config Config) {
+		table, _, servers, key := gatedTable(t, 4, Options{Config: config, ReadTimeout: 100 * time.Millisecond})
+		mustPut(t, table, key, "v")
+		settled(t, table)
+		servers[0].store.Delete([]byte(key))
+		_, release := servers[1].hold(t, isLook)
+		mustGet(t, table, key, "v")
+		release()
+		table.Close() // waits for what it has begun
+		if v := servers[0].value(key); v != "v" {
+			t.Errorf("the first owner has %q", v)
+		}
+	})
+}
