@@ -106,11 +106,21 @@ func (g *gate) ServeMemcache(w *memcache.ResponseWriter, r *memcache.Request) {
 	}
 }
 
+// slowed has slow say how long requests are on their way.
+func (w *world) slowed(slow func(*gate, *memcache.Request) time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.slow = slow
+}
+
 // delay is how long the client's n-th request to the machine is on its way.
 func (g *gate) delay(r *memcache.Request, n uint64) time.Duration {
 	w := g.client.world
-	if w.slow != nil {
-		return w.slow(g, r)
+	w.mu.Lock()
+	slow := w.mu.slow
+	w.mu.Unlock()
+	if slow != nil {
+		return slow(g, r)
 	}
 	if w.setup.Calm {
 		return 0

@@ -28,12 +28,11 @@ type world struct {
 	machines []*machine
 	ops      sync.WaitGroup
 	bug      bug
-	// slow, if set before anything is under way, says how long a request is on
-	// its way.
-	slow func(*gate, *memcache.Request) time.Duration
 
 	mu struct {
 		sync.Mutex
+		// slow, if it is not nil, says how long a request is on its way.
+		slow       func(*gate, *memcache.Request) time.Duration
 		generation uint64
 		version    uint64
 		seen       [2]uint64 // generation and version of the newest view that a client was told of
@@ -61,7 +60,7 @@ type setup struct {
 	Rejoin   string
 	Hash     string
 	// Calm: requests and views take no time and no answer is lost, unless a
-	// test says so in world.slow.
+	// test says so with world.slowed.
 	Calm bool
 }
 

@@ -395,12 +395,12 @@ func TestWriteBackAgainstPut(t *testing.T) {
 				sc.leave(sc.s)
 				sc.put("v2")
 				sc.back(sc.s)
-				sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+				sc.slowed(func(g *gate, r *memcache.Request) time.Duration {
 					if g.client == sc.other && r.Op != memcache.OpGet {
 						return 5 * time.Millisecond
 					}
 					return time.Millisecond
-				}
+				})
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
@@ -429,12 +429,12 @@ func TestWhoIsBehindDoesNotSpreadItsValue(t *testing.T) {
 		sc.client.contact(false)
 		sc.settle()
 		sc.leave(sc.s)
-		sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+		sc.slowed(func(g *gate, r *memcache.Request) time.Duration {
 			if g.client == sc.client && g.machine == sc.s && r.Op == memcache.OpSet {
 				return 15 * time.Millisecond // so long that it looks at every copy
 			}
 			return 0
-		}
+		})
 		if err := sc.client.table.Put(sc.client.life, sc.key, []byte("behind")); err != nil {
 			sc.t.Fatal(err)
 		}
@@ -463,12 +463,12 @@ func TestBusyServersCostNoValue(t *testing.T) {
 		sc.put("v2")
 		sc.back(sc.s)
 		busy := time.Now().Add(60 * time.Millisecond)
-		sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+		sc.slowed(func(g *gate, r *memcache.Request) time.Duration {
 			if g.machine == sc.s {
 				return 0
 			}
 			return time.Until(busy)
-		}
+		})
 		var reads sync.WaitGroup
 		for range 50 {
 			reads.Go(func() {
@@ -487,7 +487,7 @@ func TestAllServersBusyAtOnceCostNoValue(t *testing.T) {
 	inEachMode(t, func(sc *scene) {
 		sc.put("v1")
 		busy := time.Now().Add(80 * time.Millisecond)
-		sc.slow = func(*gate, *memcache.Request) time.Duration { return time.Until(busy) }
+		sc.slowed(func(*gate, *memcache.Request) time.Duration { return time.Until(busy) })
 		var reads sync.WaitGroup
 		for range 70 {
 			reads.Go(func() {
@@ -506,9 +506,9 @@ func TestRacingPutsConverge(t *testing.T) {
 	inEachMode(t, func(sc *scene) {
 		w := sc.world
 		for round := range 200 {
-			sc.slow = func(g *gate, r *memcache.Request) time.Duration {
+			sc.slowed(func(g *gate, r *memcache.Request) time.Duration {
 				return time.Duration(w.draw(40, round, g.client.id, g.machine.addr, r.Op)) * time.Millisecond
-			}
+			})
 			done := make(chan error)
 			go func() {
 				done <- sc.other.table.Put(sc.other.life, sc.key, fmt.Appendf(nil, "b%d", round))
