@@ -55,8 +55,11 @@ type brief struct{ error }
 func (b brief) Unwrap() error { return b.error }
 
 func (b brief) Error() string {
-	if b.error == context.DeadlineExceeded {
+	switch b.error {
+	case context.DeadlineExceeded:
 		return "the time is up"
+	case context.Canceled:
+		return "interrupted"
 	}
 	switch err := b.error.(type) {
 	case *memcache.ServerError:

@@ -28,6 +28,7 @@ func TestFailureText(t *testing.T) {
 		{&memcache.ConnError{Addr: "h:1", Err: errors.New("no answer within 2s")}, "unavailable: no answer within 2s"},
 		{&memcache.ServerError{Addr: "h:1", Line: "SERVER_ERROR out of memory"}, `unavailable: it answered "SERVER_ERROR out of memory"`},
 		{context.DeadlineExceeded, "unavailable: the time is up"},
+		{context.Canceled, "unavailable: interrupted"},
 		{fmt.Errorf("%w: %w", brief{context.DeadlineExceeded}, new(routing).noServer()), "the time is up: unavailable: the fleet has no members"},
 	} {
 		err := failure("put", "k", at, c.err)

@@ -151,7 +151,7 @@ func (r *rebalancing) tell(done torc.Progress, err error, words string, object r
 	if r.json {
 		object.Time, object.DryRun, object.Progress = time.Now(), r.dryRun, jsonform.ProgressOf(done)
 		if err != nil {
-			object.Error = err.Error()
+			object.Error = oneLine(err)
 		}
 		return errors.Join(err, jsonform.Print(r.out, object))
 	}

@@ -65,7 +65,7 @@ func (r *rebalancing) follow(ctx context.Context) error {
 				return context.Cause(ctx)
 			default:
 				pause = min(2*pause, longestPause)
-				r.say(fmt.Sprintf("failed, and is tried again in %v: %v", pause, err))
+				r.say(fmt.Sprintf("failed, and is tried again in %v: %s", pause, oneLine(err)))
 				due = time.After(pause)
 			}
 		}

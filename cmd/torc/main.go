@@ -105,9 +105,13 @@ func complain(w io.Writer, name string, err error) {
 	if errors.As(err, &said) {
 		return
 	}
+	fmt.Fprintf(w, "%s: %s\n", name, oneLine(err))
+}
+
+// oneLine is err's text in one line, without the name of the library.
+func oneLine(err error) string {
 	text := strings.TrimPrefix(err.Error(), "torc: ")
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	fmt.Fprintf(w, "%s: %s\n", name, text)
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
 // programs are the names that the binary acts by, besides torc itself, which is

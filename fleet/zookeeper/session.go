@@ -131,9 +131,30 @@ func (c *client) await(ctx context.Context) (contact, error) {
 }
 
 func (c *client) unreachable(cause error) error {
-	return fmt.Errorf("ZooKeeper can't be reached at %s (%s): %w: is it running there, and may this machine connect to it?",
-		strings.Join(c.ensemble.hosts, ", "), c.ensemble.trouble(), cause)
+	trouble := c.ensemble.trouble()
+	if len(c.ensemble.hosts) == 1 {
+		trouble = strings.TrimPrefix(trouble, c.ensemble.hosts[0]+": ")
+	}
+	return &unreachableError{c.ensemble.hosts, trouble, cause}
 }
+
+// unreachableError is why an operation without a connection ended: for what
+// cause, which a person need not read when it is that the time was up.
+type unreachableError struct {
+	hosts   []string
+	trouble string
+	cause   error
+}
+
+func (e *unreachableError) Error() string {
+	text := fmt.Sprintf("ZooKeeper can't be reached at %s (%s): is it running there, and may this machine connect to it?", strings.Join(e.hosts, ", "), e.trouble)
+	if !errors.Is(e.cause, context.DeadlineExceeded) {
+		text += " (" + e.cause.Error() + ")"
+	}
+	return text
+}
+
+func (e *unreachableError) Unwrap() error { return e.cause }
 
 var (
 	errClosed = errors.New("zookeeper: closed")
