@@ -169,7 +169,8 @@ func (w *write) set(ctx context.Context, item *memcache.Item, mode memcache.Mode
 // see looks at what the first owner has, without the value. Where that is nothing
 // that counts, it first has the first owner given what the fleet has.
 func (w *write) see(ctx context.Context) (memcache.Item, standing, error) {
-	for sought := false; ; sought = true {
+	sought := false // everywhere, and there is nothing
+	for looks := 1; ; looks++ {
 		there, err := w.first().client.Head(ctx, w.key)
 		is := absent
 		if err == nil {
@@ -191,7 +192,8 @@ func (w *write) see(ctx context.Context) (memcache.Item, standing, error) {
 		if err != nil {
 			return there, is, err
 		}
-		if f.r != w.r {
+		// What was found may not have got to the first owner: others move it too.
+		if sought = !f.is.ends(); f.r != w.r || !sought && looks == maxLooks {
 			return there, is, errOvertaken
 		}
 	}

@@ -67,7 +67,7 @@ func (l *ledger) killed(t *testing.T, bytes int64) bool {
 	t.Helper()
 	f := &fuse{}
 	f.left.Store(bytes)
-	table, err := New(t.Context(), l, Options{Dialer: f.dial, Conns: 1})
+	table, err := New(t.Context(), l, Options{Dialer: f.dial, Conns: 1, ReadTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

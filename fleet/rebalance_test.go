@@ -108,7 +108,7 @@ func (l *ledger) drain(addr string, drained bool) error {
 // open returns a table over the ledger, which waits for no view to settle.
 func (l *ledger) open(t testing.TB) *Table {
 	t.Helper()
-	table, err := New(t.Context(), l, Options{})
+	table, err := New(t.Context(), l, Options{ReadTimeout: 10 * time.Second}) // on a busy machine
 	if err != nil {
 		t.Fatal(err)
 	}
