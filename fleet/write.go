@@ -259,7 +259,8 @@ var errWaiting = errors.New("it was still waiting for a server")
 // the key may come back to that server.
 func (w *write) outcome(err error) error {
 	have, lack := w.spread()
-	if !w.maybe && !w.done && len(have) == 0 {
+	deleted := w.op == opDelete && w.existed
+	if !w.maybe && !w.done && !deleted && len(have) == 0 {
 		return err
 	}
 	if len(have) == 0 || len(lack) == 0 {
@@ -387,15 +388,18 @@ func (w *write) clear(ctx context.Context) error {
 		g.Delete(w.r.servers[i].client, w.key, 0)
 	}
 	g.Wait(ctx)
+	var failed error
 	for n, i := range w.formers {
-		err := g.Err(n)
-		if err != nil && err != memcache.ErrNotFound {
-			return w.failed(w.r.servers[i], err)
+		switch err := g.Err(n); err {
+		case nil:
+			w.existed = w.existed || !w.r.stamped
+		case memcache.ErrNotFound:
+		default:
+			failed = w.failed(w.r.servers[i], err)
 		}
-		w.existed = w.existed || err == nil && !w.r.stamped
 	}
-	w.cleared = true
-	return nil
+	w.cleared = failed == nil
+	return failed
 }
 
 // everywhere gives item to the owners and clears the formers, in the order that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -365,4 +366,34 @@ func TestRepairStaysWhenSourceFallsSilent(t *testing.T) {
 			t.Errorf("the first owner has %q", v)
 		}
 	})
+}
+
+// A Delete without stamps that has removed the entry at one of the servers that
+// held it before, and can't reach another, does not say that it did not happen.
+func TestDeleteThatFoundSomethingBefore(t *testing.T) {
+	t.Parallel()
+	g, owner := startGated(t), startGated(t)
+	table, dir := newTestTable(t, Options{}, g.addr)
+	mustPut(t, table, "k", "v")
+	gone := refusing(t)
+	member := func(addr string, drained bool) Server {
+		return Server{Addr: addr, Weight: 1, Incarnation: "1", Drained: drained}
+	}
+	servers := []Server{member(gone, true), member(g.addr, true), member(owner.addr, false)}
+	slices.SortFunc(servers, func(a, b Server) int { return strings.Compare(a.Addr, b.Addr) })
+	dir.views <- Membership{
+		Generation: 1, Version: 3, Config: Config{}.WithDefaults(), Servers: servers,
+		Past: []Past{
+			{Version: 1, Servers: []Server{member(gone, false)}},
+			{Version: 2, Servers: []Server{member(g.addr, false)}},
+		},
+	}
+	waitVersion(t, table, 3)
+	err := table.Delete(soon(t, 100*time.Millisecond), "k")
+	if g.value("k") != "" {
+		t.Fatal("it was not deleted where it was")
+	}
+	if !errors.Is(err, torc.ErrUnknownOutcome) {
+		t.Errorf("Delete = %v, want an unknown outcome", err)
+	}
 }
