@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
+	"github.com/torc-dht/torc/internal/terminal"
 	"github.com/torc-dht/torc/internal/textform"
 )
 
@@ -77,7 +81,10 @@ func (c *call) whereabouts(ctx context.Context, key string) string {
 
 var getCommand = command{
 	name: "get", args: "KEY",
-	short:      "print the value at KEY",
+	short: "print the value at KEY",
+	long: `On a terminal a value that holds control characters, or is no text, comes in
+quotes; else it comes as it is.
+`,
 	flagsFirst: true,
 	prepare: func(flags *pflag.FlagSet) action {
 		version := flags.Bool("version", false, "print the entry's version in place of its value")
@@ -96,14 +103,24 @@ var getCommand = command{
 				jsonform.Value
 				Version string `json:"version"`
 			}{jsonform.KeyOf(args[0]), jsonform.ValueOf(e.Value), e.Version.String()}
-			if *version {
+			switch value := string(e.Value); {
+			case *version:
 				c.print(e.Version.String() + "\n")
-			} else {
-				c.print(string(e.Value) + "\n")
+			case terminal.Is(c.Stdout) && !shows(value):
+				c.print(strconv.Quote(value) + "\n")
+			default:
+				c.print(value + "\n")
 			}
 			return nil
 		}
 	},
+}
+
+// shows says whether a terminal shows text as it is, and does nothing else for it.
+func shows(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t'
+	})
 }
 
 var deleteCommand = command{

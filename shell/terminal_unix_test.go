@@ -226,3 +226,22 @@ func TestHistoryThatCannotBeKept(t *testing.T) {
 	}
 	c.Ends()
 }
+
+// A value is no command to the terminal.
+func TestTerminalValues(t *testing.T) {
+	t.Parallel()
+	c := open(t, t.TempDir())
+	for value, want := range map[string]string{
+		`"\x1b]0;title\x07"`: `"\x1b]0;title\a"`,
+		`"\xff\x00"`:         `"\xff\x00"`,
+		`"two\nlines"`:       "two\r\nlines",
+		"héllo":              "héllo",
+	} {
+		c.Types("put k " + value + "\r")
+		c.Sees("stored")
+		c.Types("get k\r")
+		c.Sees("\n" + want + "\r\n")
+	}
+	c.Types("quit\r")
+	c.Ends()
+}

@@ -26,7 +26,8 @@
 // A value that server A took under view w counts now if A was an owner in each
 // recorded view after w; or was one up to some view and then a former one, who
 // was announced, up to now. Any write that was answered meanwhile would have
-// replaced or removed it.
+// replaced or removed it. Views with nobody in use are passed over: nobody can
+// have written under them.
 //
 // Not so if A was an owner, then a former one, and then an owner again. A write
 // that nobody has finished (its caller died) may have reached the owner of the
