@@ -65,6 +65,9 @@ func (b brief) Error() string {
 	case *memcache.ServerError:
 		return fmt.Sprintf("it answered %q", err.Line)
 	case *memcache.ConnError:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return "no answer in time"
+		}
 		return brief{err.Err}.Error()
 	case *net.OpError:
 		if errors.Is(err, syscall.ECONNREFUSED) {

@@ -26,6 +26,7 @@ func TestFailureText(t *testing.T) {
 		{&memcache.ConnError{Addr: "h:1", Err: refused}, "unavailable: connection refused: nobody listens there"},
 		{&memcache.ConnError{Addr: "h:1", Sent: true, Err: reset}, "unavailable: read: connection reset by peer"},
 		{&memcache.ConnError{Addr: "h:1", Err: errors.New("no answer within 2s")}, "unavailable: no answer within 2s"},
+		{&memcache.ConnError{Addr: "h:1", Err: context.DeadlineExceeded}, "unavailable: no answer in time"},
 		{&memcache.ServerError{Addr: "h:1", Line: "SERVER_ERROR out of memory"}, `unavailable: it answered "SERVER_ERROR out of memory"`},
 		{context.DeadlineExceeded, "unavailable: the time is up"},
 		{context.Canceled, "unavailable: interrupted"},

@@ -2,11 +2,13 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
 	"github.com/torc-dht/torc/ring"
 )
 
@@ -47,6 +49,9 @@ func (t *Table) Survey(ctx context.Context) (torc.Survey, error) {
 		next++
 		wg.Go(func() {
 			stats, err := server.client.Stats(ctx)
+			if errors.Is(err, memcache.ErrClosed) && !t.isClosed() {
+				err = fmt.Errorf("%w: it went out of use while it was asked", torc.ErrUnavailable)
+			}
 			if err != nil {
 				of.Err = failure("survey", "", server, err)
 				return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -56,8 +57,12 @@ type excess struct {
 }
 
 func (e *excess) note(addr string, part, even float64) {
-	if even > 0 && (e.addr == "" || part/even-1 > e.above) {
-		*e = excess{addr, part/even - 1}
+	if even == 0 {
+		return
+	}
+	// Somebody is above even, or all are even, but for rounding.
+	if above := max(0, part/even-1); e.addr == "" || above > e.above {
+		*e = excess{addr, above}
 	}
 }
 
@@ -134,7 +139,7 @@ func whyNot(err error) string {
 	if errors.As(err, &e) {
 		err = e.Err
 	}
-	return reason(err)
+	return strings.TrimPrefix(reason(err), torc.ErrUnavailable.Error()+": ")
 }
 
 func percent(part float64) string { return fmt.Sprintf("%.1f %%", 100*part) }

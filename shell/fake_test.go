@@ -2,7 +2,6 @@ package shell
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -157,7 +156,7 @@ func (f *fakeRing) Survey(context.Context) (torc.Survey, error) {
 		m := torc.MemberSurvey{Member: f.mu.members[addr], Entries: uint64(len(f.mu.keys) * (i + 1)), Share: 1 / float64(len(f.mu.members))}
 		m.Bytes = 1000 * m.Entries
 		if addr == brokenAddr {
-			m.Entries, m.Bytes, m.Err = 0, 0, errors.New("it doesn't answer")
+			m.Entries, m.Bytes, m.Err = 0, 0, &torc.Error{Op: "survey", Member: addr, Err: fmt.Errorf("%w: it doesn't answer", torc.ErrUnavailable)}
 		}
 		s.Members = append(s.Members, m)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/terminal"
 	"github.com/torc-dht/torc/tabletest"
 )
 
@@ -570,5 +571,15 @@ func TestEndOfTheProgramInterrupts(t *testing.T) {
 	}
 	if got := errs.String(); !strings.HasPrefix(got, "interrupted: 0 of 10 pairs were put, in ") || strings.Contains(got, "context") {
 		t.Errorf("it says %q", got)
+	}
+}
+
+// Nobody is less than even by a rounding error.
+func TestStatsOfOne(t *testing.T) {
+	t.Parallel()
+	one := torc.MemberSurvey{Member: torc.Member{Addr: "a:1", Weight: 1}, Share: 0.9999999999}
+	text := surveyText(torc.Survey{Placement: "ketama", Copies: 1, Members: []torc.MemberSurvey{one}}, terminal.Style{})
+	if want := "on a:1 0.0 % more keys are placed than on an even share\n"; !strings.HasSuffix(text, want) {
+		t.Errorf("%s\nlacks %s", text, want)
 	}
 }
