@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,4 +197,29 @@ func TestCopyIsTakenBackAcrossViews(t *testing.T) {
 		return ""
 	})
 	eventually(t, func() string { return equal(servers, key) })
+}
+
+// A server that is silent does not keep copies on others from being made equal.
+func TestRacesBesideSilentServer(t *testing.T) {
+	t.Parallel()
+	table, _, servers, key := gatedTable(t, 4, Options{Config: Config{Copies: 2}, ReadTimeout: 100 * time.Millisecond})
+	met, _ := servers[0].hold(t, isLook)
+	by := make(map[string]*gated)
+	for _, g := range servers {
+		by[g.addr] = g
+	}
+	other, owners := "", []*gated{servers[0]}
+	for n := 0; slices.Contains(owners[:min(2, len(owners))], servers[0]); n++ {
+		other = fmt.Sprint("other-", n)
+		owners = inOrder(t, table, other, by)
+	}
+	mustPut(t, table, key, "v")
+	<-met // whoever looks at copies waits
+	mustPut(t, table, other, "v")
+	c := memcache.NewClient(owners[0].addr, memcache.Config{})
+	defer c.Close()
+	if _, err := c.Set(t.Context(), memcache.Item{Key: other, Value: []byte("w")}, memcache.ModeSet); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string { return equal(owners[:2], other) })
 }
