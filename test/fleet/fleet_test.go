@@ -22,6 +22,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(rebalanceURL) != "" {
+		os.Exit(rebalanceToBeKilled())
+	}
 	flag.Parse()
 	if os.Getenv("TORC_SOAK") != "" && *faults < 20 {
 		*faults = 20
