@@ -132,26 +132,41 @@ func TestStormConverges(t *testing.T) {
 // of its context, or the table's.
 func TestPutWaitsForRoom(t *testing.T) {
 	t.Parallel()
-	table, _, _, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}, WriteTimeout: 200 * time.Millisecond})
+	table, _, _, key := gatedTable(t, 3, Options{Config: Config{Copies: 3}, WriteTimeout: time.Second})
 	c := table.converger
 	c.mu.Lock()
 	c.mu.due += maxChecks
 	c.mu.Unlock()
-	for _, ctx := range []context.Context{soon(t, 20*time.Millisecond), t.Context()} {
-		if err := table.Put(ctx, key, []byte("v")); !errors.Is(err, torc.ErrUnknownOutcome) || strings.Count(err.Error(), torc.ErrUnknownOutcome.Error()) != 1 {
+	put := make(chan error)
+	begin := func(ctx context.Context) {
+		go func() { put <- table.Put(ctx, key, []byte("v")) }()
+	}
+	waits := func() {
+		t.Helper()
+		eventually(t, func() string {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.mu.room == nil {
+				return "Put does not wait"
+			}
+			return ""
+		})
+	}
+	givesUp := func() {
+		t.Helper()
+		if err := <-put; !errors.Is(err, torc.ErrUnknownOutcome) || strings.Count(err.Error(), torc.ErrUnknownOutcome.Error()) != 1 {
 			t.Fatalf("there was no room, and Put = %v", err)
 		}
 	}
-	put := make(chan error)
-	go func() { put <- table.Put(t.Context(), key, []byte("v")) }()
-	eventually(t, func() string {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.mu.room == nil {
-			return "Put does not wait"
-		}
-		return ""
-	})
+	leaving, leave := context.WithCancel(t.Context())
+	begin(leaving)
+	waits()
+	leave()
+	givesUp()
+	begin(t.Context())
+	givesUp()
+	begin(t.Context())
+	waits()
 	c.mu.Lock()
 	c.mu.due -= maxChecks
 	c.freeLocked()
