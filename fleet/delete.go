@@ -44,7 +44,7 @@ func (w *write) remove(ctx context.Context) error {
 		if err == memcache.ErrNotFound {
 			err = nil
 		}
-		w.failed(w.first(), err)
+		err = w.failed(w.first(), err)
 	default:
 		err = w.removeTwice(ctx)
 	}

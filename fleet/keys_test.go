@@ -73,7 +73,10 @@ func TestKeysEnds(t *testing.T) {
 	table := openListOf(t, ListConfig{}, g.servers[0].Addr, g.servers[1].Addr)
 	fill(t, table, 50)
 	n := 0
-	for range table.Keys(t.Context()) {
+	for _, err := range table.Keys(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 3 {
 			break
 		}

@@ -110,7 +110,7 @@ func TestListWritesBeforeRebalanceWin(t *testing.T) {
 	}
 	n := 0
 	var gone []string
-	for key, e := range entries {
+	for key := range entries {
 		switch n++; n % 3 {
 		case 0:
 			if err := table.Delete(t.Context(), key); err != nil {
@@ -119,7 +119,7 @@ func TestListWritesBeforeRebalanceWin(t *testing.T) {
 			delete(entries, key)
 			gone = append(gone, key)
 		case 1:
-			e = entry{value: "new"}
+			e := entry{value: "new"}
 			if err := table.Put(t.Context(), key, []byte(e.value)); err != nil {
 				t.Fatal(err)
 			}

@@ -259,7 +259,7 @@ func (w *world) do(x step) {
 		c.mu.budget = x.N
 		c.mu.Unlock()
 		w.ops.Go(func() {
-			c.call(put, key, 0)
+			c.call(put, key, 0) //nolint:errcheck // the history has how it ended
 			c.crash()
 		})
 	default:
@@ -268,7 +268,7 @@ func (w *world) do(x step) {
 		if x.Do == putTTL {
 			ttl = time.Duration(x.N) * time.Second
 		}
-		w.ops.Go(func() { c.call(x.Do, key, ttl) })
+		w.ops.Go(func() { c.call(x.Do, key, ttl) }) //nolint:errcheck // the history has how it ended
 	}
 }
 

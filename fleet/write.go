@@ -366,7 +366,7 @@ func (w *write) collect(answer func(n int) error) (worst error) {
 		if err == nil {
 			continue
 		}
-		w.failed(w.r.servers[i], err)
+		err = w.failed(w.r.servers[i], err)
 		if worst == nil || noAnswer(worst) && !noAnswer(err) {
 			worst, at = err, w.r.servers[i]
 		}

@@ -61,7 +61,7 @@ func (r *rebalancing) follow(ctx context.Context) error {
 				balanced, pause = now, settleTime
 			case ctx.Err() != nil:
 				cancel()
-				<-ended
+				<-ended //nolint:errcheck // the context tells why
 				return context.Cause(ctx)
 			default:
 				pause = min(2*pause, longestPause)

@@ -347,7 +347,7 @@ func (l *churnLog) judge(t *testing.T, share float64) {
 		all[i].Behind = false
 	}
 	outside := -stale
-	for range check.StaleReads(all, 2*time.Second, nil) {
+	for range check.StaleReads(all, 2*time.Second, nil) { //nolint:errcheck // what it yields is counted
 		outside++
 	}
 	t.Logf("%v: %d calls over %d views, %d reads hit, %d of them stale; %d reads are left out because a client was behind its view, and %d of those were stale; the outcome of %d writes is unknown",
