@@ -29,11 +29,11 @@ type Finisher interface {
 }
 
 // Rebalance implements [torc.Rebalancer]. It walks over all servers that are
-// announced, drained ones too, and passes go on until one finds nothing to do:
-// memcached's listing of its keys leaves some out, above all what has just been
-// read. The last pass is a sweep that leaves out none. Then, where the directory
-// is a [Finisher], the view counts as rebalanced, and the next call passes over
-// the keys whose owners have stayed the same.
+// announced, drained ones too, until no owner lacks anything: memcached's listing
+// of its keys leaves some out, above all what has just been read. Then it sweeps,
+// until there is nothing left with servers that don't own it; that leaves out
+// none. Then, where the directory is a [Finisher], the view counts as rebalanced,
+// and the next call passes over the keys whose owners have stayed the same.
 //
 // A change of members ends a pass, and the next goes on under the new view. A
 // server that can't be asked and does not leave the fleet either ends it with
@@ -129,10 +129,10 @@ func (o *rebalance) run(ctx context.Context) error {
 			if err := t.pause(ctx, r, strikePause<<strikes); err != nil {
 				return err
 			}
-		case p.finished() && sweep:
+		case sweep && p.foundNothing():
 			return o.finish(ctx, r)
 		default:
-			strikes, sweep = 0, p.finished()
+			strikes, sweep = 0, p.sweepNext()
 		}
 	}
 }
@@ -162,19 +162,34 @@ func (o *rebalance) pass(ctx context.Context, r *routing, nth int, sweep bool) (
 	return p, context.Cause(stop)
 }
 
-// finished says whether the pass has found nothing to do.
-func (p *pass) finished() bool {
-	if p.again.Load()+p.deferred.Load()+p.gone.Load() > 0 {
-		return false
-	}
+// foundNothing says whether there was nothing to do for the pass.
+func (p *pass) foundNothing() bool {
+	return p.again.Load()+p.deferred.Load()+p.gone.Load() == 0 && !p.foundLacking()
+}
+
+// foundLacking says whether owners lacked copies. What was given again to a server
+// that has thrown it out meanwhile, or something else for its sake, was not
+// lacking: there is no room for it.
+func (p *pass) foundLacking() bool {
 	for i := range p.copiedTo {
-		// What was given again to a server that has thrown it out meanwhile, or
-		// something else for its sake, is not missing: there is no room for it.
 		if p.copiedTo[i].Load() > 0 && !(p.nth > 2 && p.after[i].evicted > p.before[i].evicted) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
+}
+
+// sweepNext says whether a sweep is enough for the next pass: what may be left is
+// at servers that don't own it. With one copy that is so from the beginning, since
+// an owner has no others to give anything to.
+func (p *pass) sweepNext() bool {
+	switch {
+	case p.deferred.Load() > 0:
+		return false
+	case p.sweep, p.r.config.Copies == 1:
+		return true
+	}
+	return p.again.Load() == 0 && !p.foundLacking()
 }
 
 func (p *pass) stats(ctx context.Context) []figures {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"iter"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -119,43 +117,65 @@ func (c *Client) dumpError(ctx context.Context, err error, sent bool) error {
 // versions may have more.
 func parseKeyInfo(line []byte) (info KeyInfo, err error) {
 	bad := func(what string) (KeyInfo, error) { return KeyInfo{}, badLine(line, what) }
-	for word := range strings.FieldsSeq(string(line)) {
-		name, value, ok := strings.Cut(word, "=")
-		if !ok {
+	for rest := line; len(rest) > 0; {
+		word := rest
+		if i := bytes.IndexByte(rest, ' '); i >= 0 {
+			word, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		if len(word) == 0 {
+			continue
+		}
+		eq := bytes.IndexByte(word, '=')
+		if eq < 0 {
 			return bad("not a line of a dump")
 		}
-		var n int64
-		switch name {
-		case "exp", "la", "cls", "size":
-			if n, err = strconv.ParseInt(value, 10, 64); err != nil {
-				return bad("not a number in a dump")
-			}
-		}
-		switch name {
+		value := word[eq+1:]
+		var n uint64
+		switch name := string(word[:eq]); name { // which the compiler does not allocate
 		case "key":
-			if info.Key, err = url.PathUnescape(value); err != nil {
+			if info.Key, err = dumpedKey(value); err != nil {
 				return bad("not a key in a dump")
 			}
-		case "exp":
-			if n >= 0 {
-				info.Expires = time.Unix(n, 0)
+		case "exp", "la", "cls", "size", "cas":
+			negative := len(value) > 0 && value[0] == '-'
+			if negative {
+				value = value[1:]
 			}
-		case "la":
-			info.LastAccess = time.Unix(n, 0)
-		case "cas":
-			if info.CAS, err = strconv.ParseUint(value, 10, 64); err != nil {
-				return bad("not a CAS in a dump")
+			var digits int
+			if n, digits = number(value); digits == 0 || digits != len(value) {
+				return bad("not a number in a dump")
+			}
+			switch {
+			case name == "exp" && !negative:
+				info.Expires = time.Unix(int64(n), 0)
+			case name == "exp":
+			case negative:
+				return bad("a number below 0 in a dump")
+			case name == "la":
+				info.LastAccess = time.Unix(int64(n), 0)
+			case name == "cls":
+				info.Class = int(n)
+			case name == "size":
+				info.Size = int(n)
+			case name == "cas":
+				info.CAS = n
 			}
 		case "fetch":
-			info.Fetched = value == "yes"
-		case "cls":
-			info.Class = int(n)
-		case "size":
-			info.Size = int(n)
+			info.Fetched = string(value) == "yes"
 		}
 	}
 	if info.Key == "" {
 		return bad("a line of a dump without a key")
 	}
 	return info, nil
+}
+
+// dumpedKey undoes the escapes of a key in a dump.
+func dumpedKey(escaped []byte) (string, error) {
+	if bytes.IndexByte(escaped, '%') < 0 {
+		return string(escaped), nil
+	}
+	return url.PathUnescape(string(escaped))
 }
