@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/fleet/internal/fence"
 	"github.com/torc-dht/torc/memcache"
 )
@@ -52,21 +54,8 @@ func (b *batch) run(stop context.Context) {
 		b.see(t, t.glance)
 		t.glanced()
 	})
-	b.round(ctx, looking, func(t *task) {
-		for i := range t.places() {
-			if b.wants(t, i) {
-				b.get(t, i)
-			} else {
-				b.head(t, i)
-			}
-		}
-	}, func(t *task) {
-		t.err = nil
-		for i := range t.places() {
-			b.see(t, i)
-		}
-		t.looked()
-	})
+	b.look(ctx)
+	b.look(ctx) // those again whose source has to be asked after all
 	if !b.mayCopy(stop) {
 		b.drop(fetching)
 		b.drop(filling)
@@ -85,6 +74,31 @@ func (b *batch) run(stop context.Context) {
 	b.inquire(ctx)
 	b.remove(ctx, stop)
 	b.count()
+}
+
+// look asks all places what they have.
+func (b *batch) look(ctx context.Context) {
+	b.round(ctx, looking, func(t *task) {
+		for i := range t.places() {
+			switch s := &t.seen[i]; {
+			case s.member != t.source:
+				b.head(t, i)
+			case t.trust:
+			case t.fetch:
+				b.get(t, i)
+			default:
+				b.head(t, i)
+			}
+		}
+	}, func(t *task) {
+		t.err = nil
+		for i := range t.places() {
+			if !t.trust || t.seen[i].member != t.source {
+				b.see(t, i)
+			}
+		}
+		t.looked()
+	})
 }
 
 // copy puts the items where they lack, and looks whether they are still what
@@ -320,13 +334,6 @@ func (b *batch) mayCopy(stop context.Context) bool {
 	return b.pace.wait(stop, float64(n)) == nil
 }
 
-// wants says whether the value that a place has will be needed: it is the source
-// and some owner is expected to lack it, and no other owner to have it.
-func (b *batch) wants(t *task, place int) bool {
-	s := &t.seen[place]
-	return s.member == t.source && t.fetch
-}
-
 func (b *batch) client(s *sight) *memcache.Client { return b.r.servers[s.member].client }
 
 func (b *batch) head(t *task, place int) {
@@ -343,6 +350,9 @@ func (b *batch) get(t *task, place int) {
 func (b *batch) see(t *task, place int) {
 	s := &t.seen[place]
 	item, err := b.group.Item(s.at)
+	if err == nil && item.CAS == 0 {
+		err = fmt.Errorf("%w: %s numbers no items (memcached -C): it can't be seen whether they change", torc.ErrUnsupported, b.r.servers[s.member].Addr)
+	}
 	switch err {
 	case nil:
 		s.item, s.is = item, b.r.judge(t.key, s.member, place < t.owners, &item)

@@ -24,6 +24,7 @@ type task struct {
 	owners  int // how many there are: places 0 to owners-1
 	surplus bool
 	fetch   bool // the source's value will be needed, it seems
+	trust   bool // the source is not asked, but has what it listed
 	phase   phase
 
 	// seen is what the owners have, in their order, and behind them the source
@@ -110,6 +111,8 @@ func (t *task) looked() {
 	}
 	here := t.here()
 	switch {
+	case t.from < 0 && t.trust:
+		t.trust, t.phase = false, looking
 	case t.from < 0 && here.is == absent:
 		// It has gone since it was listed.
 	case t.from < 0 && here.foreign && t.surplus:

@@ -158,7 +158,7 @@ func (w *walk) run(stop context.Context) {
 		}
 		b.tasks = b.tasks[:len(b.tasks)+1]
 		t := &b.tasks[len(b.tasks)-1]
-		if !w.sort(t, info.Key) {
+		if !w.sort(t, info) {
 			b.tasks = b.tasks[:len(b.tasks)-1]
 			continue
 		}
@@ -179,12 +179,13 @@ func (w *walk) run(stop context.Context) {
 //
 // So that the owners of a key don't all do the same, one of them answers for it:
 // in the first pass the first one that has kept it since the last rebalance, in
-// the next pass the next one, because a listing misses some keys. In the first
-// pass the others leave the key to it; later they look whether it has the key at
-// all. Whoever is no owner waits for the second pass too, by when the owners have
-// what they should. Where nobody has kept it, everybody answers for it; where
-// nobody knows, any owner.
-func (w *walk) sort(t *task, key string) bool {
+// the next pass the next one, because a listing misses some keys. The others leave
+// the key to it, and look whether it has the key at all from the third pass on.
+// Whoever is no owner waits for the second pass, by when the owners have what they
+// should. Where nobody has kept it, everybody answers for it; where nobody knows,
+// any owner.
+func (w *walk) sort(t *task, info memcache.KeyInfo) bool {
+	key := info.Key
 	w.owners = w.r.owners(w.owners[:0], key)
 	owners := w.owners
 	if len(owners) == 0 {
@@ -215,10 +216,13 @@ func (w *walk) sort(t *task, key string) bool {
 		return false
 	case !surplus && owners[answers] == w.source:
 		t.fetch = known && w.nth == 1
-	case w.nth == 1:
+	case w.nth == 1, !surplus && w.nth == 2:
 		w.deferred.Add(1)
 		return false
-	case !surplus:
+	case surplus:
+		t.trust = info.CAS != 0
+		t.seen[len(owners)].is, t.seen[len(owners)].item.CAS = stale, info.CAS
+	default:
 		t.phase, t.glance = glancing, answers
 	}
 	return true
