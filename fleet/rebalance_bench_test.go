@@ -1,10 +1,13 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
 	runtimemetrics "runtime/metrics"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,5 +115,56 @@ func TestRebalanceTakesLittleMemory(t *testing.T) {
 	t.Logf("%d keys, %+v: at most %d MB of objects on the heap, %d MB in all", n, done, most.Load()>>20, total>>20)
 	if most.Load() > 128<<20 {
 		t.Errorf("it takes %d MB", most.Load()>>20)
+	}
+}
+
+// BenchmarkGetBesideRebalance is how long a Get takes while a rebalance runs, at
+// 4,000 Gets a second.
+func BenchmarkGetBesideRebalance(b *testing.B) {
+	const n = 200_000
+	for _, rate := range []int{-1, 10_000, 50_000, 0} {
+		name := map[int]string{-1: "alone", 0: "unlimited"}[rate]
+		if name == "" {
+			name = fmt.Sprintf("rate=%d", rate)
+		}
+		b.Run(name, func(b *testing.B) {
+			g := startGroup(b, 4, "-m", "1024", "-t", "1")
+			l := newLedger(Config{Stamps: StampsOn, Hash: "murmur3"})
+			l.set(g.servers[:3]...)
+			table, mover := l.open(b), l.open(b)
+			load(b, table, n, 100)
+			if err := l.SetDone(b.Context(), 7, 1); err != nil {
+				b.Fatal(err)
+			}
+			version := l.set(g.servers...)
+			waitVersion(b, table, version)
+			waitVersion(b, mover, version)
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			var moving sync.WaitGroup
+			for range b.N {
+				if rate >= 0 {
+					moving.Go(func() { mover.Rebalance(ctx, torc.RebalanceOptions{Rate: rate}) }) //nolint:errcheck // it is cut short
+				}
+				var took []time.Duration
+				tick := time.NewTicker(time.Millisecond)
+				for i := range 3000 {
+					<-tick.C
+					for j := range 4 {
+						began := time.Now()
+						if _, err := table.Get(b.Context(), fmt.Sprintf("key-%08d", (4*i+j)*7919%n)); err != nil {
+							b.Fatal(err)
+						}
+						took = append(took, time.Since(began))
+					}
+				}
+				tick.Stop()
+				cancel()
+				moving.Wait()
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+			}
+		})
 	}
 }
