@@ -88,7 +88,7 @@ func rebalanceKilled(g *grid, kills int) {
 		rnd := rand.New(rand.NewPCG(seed, uint64(n)+1))
 		writers.Go(func() {
 			for serial := 0; writing.Err() == nil; serial++ {
-				i := rnd.IntN(keys/8)*8 + n // a half of the keys is left alone
+				i := rnd.IntN(keys/40)*40 + n // the others are for the rebalance alone to move
 				var err error
 				if rnd.IntN(3) == 0 {
 					err = want.remove(t.Context(), f.table, i)
