@@ -192,6 +192,10 @@ func (w *write) see(ctx context.Context) (memcache.Item, standing, error) {
 		if err != nil {
 			return there, is, err
 		}
+		if err := f.unheard(); err != nil && f.r == w.r {
+			// Who can't be asked has to take part in any case.
+			return there, is, w.asked(w.r.servers[f.unasked.member], err)
+		}
 		// What was found may not have got to the first owner: others move it too.
 		if sought = !f.is.ends(); f.r != w.r || !sought && looks == maxLooks {
 			return there, is, errOvertaken

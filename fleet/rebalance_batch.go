@@ -196,8 +196,8 @@ func (b *batch) inquire(ctx context.Context) {
 		wg.Go(func() {
 			defer func() { <-room }()
 			f, err := b.table.resolve(ctx, t.key)
-			if err == nil && f.unasked != nil {
-				err = f.unasked.err
+			if err == nil {
+				err = f.unheard()
 			}
 			t.resolved(f.is.ends(), err == nil && !f.unsure && f.r.sameView(b.r), err)
 		})

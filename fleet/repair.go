@@ -26,6 +26,18 @@ type found struct {
 	unsure bool
 }
 
+// unheard is why f is not for sure: who may have something could not be asked.
+// It is nil if something was found, or everybody has answered.
+func (f *found) unheard() error {
+	if f.unasked == nil || f.is.ends() {
+		return nil
+	}
+	if f.unasked.err != nil {
+		return f.unasked.err
+	}
+	return &memcache.ConnError{Addr: f.r.servers[f.unasked.member].Addr, Err: errSilent}
+}
+
 // Bounds on finding something out.
 const (
 	// maxLooks is how often it begins again when somebody has written meanwhile.
