@@ -111,35 +111,20 @@ func (q *inquiry) get(ctx context.Context, first *heard) (verdict, error) {
 			return v, err
 		}
 	}
-	v := q.decide()
-	if v.is.ends() {
+	if v := q.decide(); v.is.ends() {
 		return v, nil
 	}
 	// A server that is busy, and not dead, must not cost a value: those who were
-	// passed over may have one, or know more of one that may be stale.
+	// passed over may have one, or know more of one that may be stale. They are
+	// waited for as a key's only server is.
 	q.insist()
-	patient, cancel := ctx, context.CancelFunc(func() {})
-	if !slices.ContainsFunc(q.replies, func(p reply) bool { return p.is == stale }) {
-		patient, cancel = context.WithTimeout(ctx, lastWait*q.t.opts.Hedge) // most likely it is nowhere
-	}
-	defer cancel()
 	for q.waiting > 0 {
-		v, ended, err := q.next(patient)
-		if ended || err != nil && (ctx.Err() != nil || q.t.isClosed()) {
+		if v, ended, err := q.next(ctx); ended || err != nil {
 			return v, err
-		}
-		if err != nil {
-			break
 		}
 	}
 	return q.decide(), nil
 }
-
-// lastWait is for how many times Options.Hedge a Get that has found nothing waits
-// for those that it has passed over, who had been silent before. A server that is
-// busy answers in that time; of one that is frozen each miss waits for so long,
-// until it has left the fleet.
-const lastWait = 2
 
 // insist asks those who were passed over.
 func (q *inquiry) insist() {
