@@ -113,6 +113,7 @@ func (e *Editor) Ask(ctx context.Context, question string) (bool, error) {
 
 // ask shows a prompt and waits for what a person makes of it, or for ctx.
 func (e *Editor) ask(ctx context.Context, prompt string) (string, error) {
+	shown := time.Now()
 	go func() {
 		line, err := e.liner.Prompt(prompt)
 		if errors.Is(err, liner.ErrPromptAborted) {
@@ -124,10 +125,16 @@ func (e *Editor) ask(ctx context.Context, prompt string) (string, error) {
 	case t := <-e.typed:
 		return t.line, t.err
 	case <-ctx.Done():
+		time.Sleep(time.Until(shown.Add(promptSetup)))
 		fmt.Println()
 		return "", fmt.Errorf("interrupted: %w", context.Cause(ctx))
 	}
 }
+
+// promptSetup is time enough for liner to set up the terminal for a prompt, of
+// which it gives no sign: if it did so after Close had set the terminal back, it
+// would stay like that.
+const promptSetup = 100 * time.Millisecond
 
 // Place implements [Input]: a person knows what they typed.
 func (*Editor) Place() (string, int) { return "", 0 }
