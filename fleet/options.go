@@ -31,8 +31,13 @@ const (
 	DefaultHedge = 30 * time.Millisecond
 )
 
-// MaxCopies is the most copies that a fleet keeps of each key.
-const MaxCopies = 8
+// Limits of a fleet's Config.
+const (
+	// MaxCopies is the most copies that a fleet keeps of each key.
+	MaxCopies = 8
+	// MaxVNodes is the most virtual nodes of a server of weight 1.
+	MaxVNodes = 10000
+)
 
 // Values of Options.Offline.
 const (
@@ -89,7 +94,7 @@ func ParseOptions(u *torc.URL, own ...string) (Options, error) {
 	o := Options{
 		Config: Config{
 			Hash:   u.Query.Get("hash"),
-			VNodes: p.number("vnodes", 1, 10000),
+			VNodes: p.number("vnodes", 1, MaxVNodes),
 			Copies: p.number("copies", 1, MaxCopies),
 		},
 		ReadTimeout:  p.duration("read-timeout"),

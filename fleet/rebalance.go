@@ -240,10 +240,7 @@ func (t *Table) pause(ctx context.Context, r *routing, most time.Duration) error
 	if most <= 0 {
 		return context.Cause(ctx)
 	}
-	if err := t.waitForView(ctx, r, most); err != nil {
-		return err
-	}
-	return nil
+	return t.waitForView(ctx, r, most)
 }
 
 // left waits until the table goes by another view than r's, or has lost its

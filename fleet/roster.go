@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -42,7 +41,7 @@ func (t *Table) addMember(ctx context.Context, addr string, o torc.AddOptions) e
 		return fmt.Errorf("%w: %w", torc.ErrInvalid, err)
 	}
 	r := t.routing.Load()
-	m, is := r.find(addr)
+	m, is := r.member(addr)
 	if is && m.State != torc.Drained {
 		return fmt.Errorf("%w: it is a member already", torc.ErrInvalid)
 	}
@@ -70,7 +69,7 @@ func (t *Table) addMember(ctx context.Context, addr string, o torc.AddOptions) e
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	return t.await(ctx, func(r *routing) error {
-		if m, is := r.find(addr); !is {
+		if m, is := r.member(addr); !is {
 			return errors.New("the table doesn't know of it yet")
 		} else if m.State != torc.Up {
 			return fmt.Errorf("it is %v: %s", m.State, m.Reason)
@@ -112,7 +111,7 @@ func (t *Table) RemoveMember(ctx context.Context, addr string) error {
 }
 
 func (t *Table) removeMember(ctx context.Context, addr string) error {
-	m, is := t.routing.Load().find(addr)
+	m, is := t.routing.Load().member(addr)
 	_, isList := t.dir.(*List)
 	switch {
 	case !is:
@@ -129,7 +128,7 @@ func (t *Table) removeMember(ctx context.Context, addr string) error {
 	}
 	wasDrained := m.State == torc.Drained
 	return t.await(ctx, func(r *routing) error {
-		if m, is := r.find(addr); is && (m.State != torc.Drained || wasDrained) {
+		if m, is := r.member(addr); is && (m.State != torc.Drained || wasDrained) {
 			return errors.New("the table doesn't know of it yet")
 		}
 		return nil
@@ -153,15 +152,6 @@ func (t *Table) await(ctx context.Context, lacks func(*routing) error) error {
 			return torc.ErrClosed
 		}
 	}
-}
-
-// find returns the view's member at addr.
-func (r *routing) find(addr string) (torc.Member, bool) {
-	i := slices.IndexFunc(r.view.Members, func(m torc.Member) bool { return m.Addr == addr })
-	if i < 0 {
-		return torc.Member{}, false
-	}
-	return r.view.Members[i], true
 }
 
 // rosterError is what the caller hears of err.

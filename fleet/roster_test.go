@@ -178,7 +178,7 @@ func TestAddMemberRefuses(t *testing.T) {
 	if _, err := full.Get(t.Context(), "mine"); !errors.Is(err, torc.ErrNotFound) {
 		t.Errorf("what was to be flushed: %v", err)
 	}
-	if m, _ := table.routing.Load().find(g.servers[1].Addr); m.Weight != 3 {
+	if m, _ := table.routing.Load().member(g.servers[1].Addr); m.Weight != 3 {
 		t.Errorf("it was added as %+v", m)
 	}
 	table.Close()
@@ -260,7 +260,7 @@ func TestRosterOfAnnouncedMembers(t *testing.T) {
 	if err := table.RemoveMember(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := table.routing.Load().find(addr); m.State != torc.Drained {
+	if m, _ := table.routing.Load().member(addr); m.State != torc.Drained {
 		t.Errorf("after RemoveMember it is %v", m.State)
 	}
 	if err := table.RemoveMember(t.Context(), addr); !errors.Is(err, torc.ErrInvalid) {
@@ -269,7 +269,7 @@ func TestRosterOfAnnouncedMembers(t *testing.T) {
 	if err := table.AddMember(t.Context(), addr, torc.AddOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := table.routing.Load().find(addr); m.State != torc.Up {
+	if m, _ := table.routing.Load().member(addr); m.State != torc.Up {
 		t.Errorf("after AddMember it is %v", m.State)
 	}
 

@@ -113,12 +113,15 @@ func (r *routing) noServer() error {
 	return fmt.Errorf("%w: no member of the fleet is in use%s", torc.ErrUnavailable, why.String())
 }
 
-// member returns the view's member at addr.
-func (r *routing) member(addr string) torc.Member {
-	i, _ := slices.BinarySearchFunc(r.view.Members, addr, func(m torc.Member, addr string) int {
+// member returns the view's member at addr, if there is one.
+func (r *routing) member(addr string) (torc.Member, bool) {
+	i, is := slices.BinarySearchFunc(r.view.Members, addr, func(m torc.Member, addr string) int {
 		return cmp.Compare(m.Addr, addr)
 	})
-	return r.view.Members[i]
+	if !is {
+		return torc.Member{}, false
+	}
+	return r.view.Members[i], true
 }
 
 // state says how a view shows s.

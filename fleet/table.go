@@ -170,7 +170,8 @@ func (t *Table) Locate(_ context.Context, key string) (torc.Placement, error) {
 	r := t.routing.Load()
 	p := torc.Placement{Generation: r.view.Generation, Version: r.view.Version}
 	for _, i := range r.owners(nil, key) {
-		p.Owners = append(p.Owners, r.member(r.servers[i].Addr))
+		m, _ := r.member(r.servers[i].Addr)
+		p.Owners = append(p.Owners, m)
 	}
 	return p, nil
 }

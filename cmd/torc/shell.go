@@ -102,19 +102,13 @@ and the entries follow. Without an address the ring is empty at first.
 	return cmd
 }
 
-// The most that a fleet takes, as its URL parameters have it.
-const (
-	maxCopies = 8
-	maxVNodes = 10000
-)
-
 // ringConfig is the placement of dht-shell's ring.
 func ringConfig(cmd *cobra.Command, factor, copies, vnodes int) (fleet.Config, error) {
 	if cmd.Flags().Changed("table") {
 		return fleet.Config{}, usage(cmd, "--table: dht-shell takes the addresses of memcached servers; torc shell takes a table")
 	}
-	if factor < 1 || factor > maxCopies {
-		return fleet.Config{}, usage(cmd, "--factor %d: from 1 to %d", factor, maxCopies)
+	if factor < 1 || factor > fleet.MaxCopies {
+		return fleet.Config{}, usage(cmd, "--factor %d: from 1 to %d", factor, fleet.MaxCopies)
 	}
 	if copies == 0 && !cmd.Flags().Changed("copies") {
 		copies = factor
@@ -122,11 +116,11 @@ func ringConfig(cmd *cobra.Command, factor, copies, vnodes int) (fleet.Config, e
 	if vnodes == 0 && !cmd.Flags().Changed("vnodes") {
 		vnodes = ring.DefaultVNodes * factor
 	}
-	if copies < 1 || copies > maxCopies {
-		return fleet.Config{}, usage(cmd, "--copies %d: from 1 to %d", copies, maxCopies)
+	if copies < 1 || copies > fleet.MaxCopies {
+		return fleet.Config{}, usage(cmd, "--copies %d: from 1 to %d", copies, fleet.MaxCopies)
 	}
-	if vnodes < 1 || vnodes > maxVNodes {
-		return fleet.Config{}, usage(cmd, "--vnodes %d: from 1 to %d", vnodes, maxVNodes)
+	if vnodes < 1 || vnodes > fleet.MaxVNodes {
+		return fleet.Config{}, usage(cmd, "--vnodes %d: from 1 to %d", vnodes, fleet.MaxVNodes)
 	}
 	return fleet.Config{Hash: ring.Murmur3, VNodes: vnodes, Copies: copies}, nil
 }

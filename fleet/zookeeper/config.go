@@ -64,8 +64,8 @@ func parseConfig(data []byte) (configData, error) {
 		return configData{}, fmt.Errorf("stamps is %q, neither %s nor %s", d.Stamps, fleet.StampsOn, fleet.StampsOff)
 	case d.Rejoin != fleet.RejoinCheck && d.Rejoin != fleet.RejoinDrop:
 		return configData{}, fmt.Errorf("rejoin is %q, neither %s nor %s", d.Rejoin, fleet.RejoinCheck, fleet.RejoinDrop)
-	case d.stamped() && mark(d.Generation) == 0:
-		return configData{}, fmt.Errorf("generation %d has 0 in its lowest %d bits, which stands for values without a stamp", d.Generation, markBits)
+	case d.stamped() && fence.GenerationMark(d.Generation) == 0:
+		return configData{}, fmt.Errorf("generation %d has 0 in its lowest 10 bits, which stands for values without a stamp", d.Generation)
 	}
 	return d, nil
 }
@@ -86,16 +86,12 @@ func newConfig(before uint64, asked fleet.Config, cversion int32) configData {
 // newGeneration draws a generation. Stamps don't take it for the one before.
 func newGeneration(before uint64) uint64 {
 	for {
-		if g := rand.Uint64N(1 << 53); mark(g) != 0 && mark(g) != mark(before) {
+		g := rand.Uint64N(1 << 53)
+		if mark := fence.GenerationMark(g); mark != 0 && mark != fence.GenerationMark(before) {
 			return g
 		}
 	}
 }
-
-// mark is what stamps know a generation by.
-func mark(generation uint64) uint64 { return generation & (1<<markBits - 1) }
-
-const markBits = 10
 
 // contradiction says in what asked differs from has. Zero fields ask nothing.
 func contradiction(asked, has fleet.Config) error {

@@ -180,7 +180,7 @@ func TestViewLost(t *testing.T) {
 	for _, f := range []*follow{f, other} {
 		f.awaitGeneration(before.Generation)
 		m := f.expect("[10.0.0.1:11211 (drained)]")
-		if mark(m.Generation) == mark(before.Generation) || len(m.Past) != 0 || m.Done != 0 {
+		if fence.GenerationMark(m.Generation) == fence.GenerationMark(before.Generation) || len(m.Past) != 0 || m.Done != 0 {
 			t.Errorf("generation %d after %d, with the past %v and %d done", m.Generation, before.Generation, m.Past, m.Done)
 		}
 	}
@@ -417,7 +417,7 @@ func TestNewGeneration(t *testing.T) {
 	var before uint64
 	for range 5000 {
 		g := newGeneration(before)
-		if g == 0 || g >= 1<<53 || mark(g) == 0 || mark(g) == mark(before) || !fence.NewStamp(g, 1).Of(g) || fence.NewStamp(g, 1).Of(before) {
+		if g == 0 || g >= 1<<53 || fence.GenerationMark(g) == 0 || fence.GenerationMark(g) == fence.GenerationMark(before) || !fence.NewStamp(g, 1).Of(g) || fence.NewStamp(g, 1).Of(before) {
 			t.Fatalf("generation %d after %d", g, before)
 		}
 		before = g

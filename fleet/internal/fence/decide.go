@@ -95,7 +95,7 @@ func (h *History) kept(key string, member, x int, now time.Time) int {
 		v := h.views[i]
 		remembered := v == h.now || now.Sub(v.Recorded) < Linger-forgetful
 		if !h.stayed(v, member) || !remembered || i <= x && !v.owns(key, member, h.cfg.Copies) {
-			return max(min(i, x), -1)
+			return min(i, x)
 		}
 	}
 	return -1

@@ -39,9 +39,12 @@ func NewStamp(generation, version uint64) Stamp {
 	return Stamp(generation<<(32-generationBits)) | Stamp(version&MaxVersion)
 }
 
+// GenerationMark is what stamps know a generation by.
+func GenerationMark(generation uint64) uint32 { return uint32(generation) & (1<<generationBits - 1) }
+
 // Of says whether s is of the given generation.
 func (s Stamp) Of(generation uint64) bool {
-	return uint32(s)>>(32-generationBits) == uint32(generation)&(1<<generationBits-1)
+	return uint32(s)>>(32-generationBits) == GenerationMark(generation)
 }
 
 // Version is the version of the view under which the value was written.
