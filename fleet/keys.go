@@ -72,6 +72,7 @@ type asked struct {
 	key     string
 	first   int // index of the first request for it
 	members []int
+	surplus bool // the last of them is none of its owners
 }
 
 func (k *keys) failure(member int, err error) error {
@@ -104,8 +105,8 @@ func (k *keys) walk(ctx context.Context, member int, list lister, since time.Tim
 		if k.listed++; info.LastAccess.Before(since) {
 			continue
 		}
-		if before := k.before(info.Key, member); len(before) > 0 {
-			k.ask(info.Key, before)
+		if before, surplus := k.before(info.Key, member); len(before) > 0 {
+			k.ask(info.Key, before, surplus)
 		} else if !k.yield(info.Key, nil) {
 			return false, nil
 		}
@@ -119,22 +120,23 @@ func (k *keys) walk(ctx context.Context, member int, list lister, since time.Tim
 }
 
 // before returns who has to be asked whether a key that the member has listed is
-// to be yielded: its owners, up to and with the member if that is one. None are
-// needed where the item at the first owner is the entry, whatever it is.
-func (k *keys) before(key string, member int) []int {
+// to be yielded: its owners, up to and with the member if that is one, or all and
+// the member, which is surplus. None are needed where the item at the first owner
+// is the entry, whatever it is.
+func (k *keys) before(key string, member int) (members []int, surplus bool) {
 	owners := k.r.owners(nil, key)
 	i := slices.Index(owners, member)
 	switch {
 	case i < 0:
-		return append(owners, member)
+		return append(owners, member), true
 	case i == 0 && !k.r.stamped:
-		return nil
+		return nil, false
 	}
-	return owners[:i+1]
+	return owners[:i+1], false
 }
 
-func (k *keys) ask(key string, members []int) {
-	a := asked{key: key, first: k.group.Len(), members: members}
+func (k *keys) ask(key string, members []int, surplus bool) {
+	a := asked{key: key, first: k.group.Len(), members: members, surplus: surplus}
 	for _, m := range members {
 		k.group.Head(k.r.servers[m].client, key)
 	}
@@ -157,14 +159,13 @@ func (k *keys) answer(ctx context.Context) (more bool, err error) {
 
 // answered yields a's key if nobody before the member that has listed it does.
 func (k *keys) answered(ctx context.Context, a *asked) (more bool) {
-	owners := k.r.owners(nil, a.key)
 	for i, m := range a.members {
 		item, err := k.group.Item(a.first + i)
 		if err != nil {
 			continue // it has nothing, or can't be asked: then others have to tell
 		}
 		last := i == len(a.members)-1
-		switch is := k.r.judge(a.key, m, slices.Contains(owners, m), &item); {
+		switch is := k.r.judge(a.key, m, !(last && a.surplus), &item); {
 		case is.ends():
 			return !last || is == dead || k.yield(a.key, nil)
 		case last: // whether it counts is for the rule of reading to decide

@@ -37,7 +37,7 @@ var fillCommand = command{
 			if *size < 0 || *size > maxFillValue {
 				return usageErrorf("--size %d: from 0 to %d bytes", *size, maxFillValue)
 			}
-			if err := c.needMembers(ctx); err != nil {
+			if _, err := c.needMembers(ctx); err != nil {
 				return err
 			}
 			return c.fill(ctx, n, *size)

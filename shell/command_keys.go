@@ -47,21 +47,18 @@ var putCommand = command{
 				}
 				opts = append(opts, torc.IfVersion(v))
 			}
-			key, value := args[0], strings.Join(args[1:], " ")
-			ctx, cancel, err := c.keyed(ctx, key)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			if err := c.Table.Put(ctx, key, []byte(value), opts...); err != nil {
-				return err
-			}
-			c.result = struct {
-				jsonform.Key
-				Bytes int `json:"bytes"`
-			}{jsonform.KeyOf(key), len(value)}
-			c.note("stored" + c.whereabouts(ctx, key))
-			return nil
+			value := strings.Join(args[1:], " ")
+			return c.at(ctx, args[0], func(ctx context.Context, key string) error {
+				if err := c.Table.Put(ctx, key, []byte(value), opts...); err != nil {
+					return err
+				}
+				c.result = struct {
+					jsonform.Key
+					Bytes int `json:"bytes"`
+				}{jsonform.KeyOf(key), len(value)}
+				c.note("stored" + c.whereabouts(ctx, key))
+				return nil
+			})
 		}
 	},
 }
@@ -89,29 +86,26 @@ quotes; else it comes as it is.
 	prepare: func(flags *pflag.FlagSet) action {
 		version := flags.Bool("version", false, "print the entry's version in place of its value")
 		return func(ctx context.Context, c *call, args []string) error {
-			ctx, cancel, err := c.keyed(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			e, err := c.Table.Get(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			c.result = struct {
-				jsonform.Key
-				jsonform.Value
-				Version string `json:"version"`
-			}{jsonform.KeyOf(args[0]), jsonform.ValueOf(e.Value), e.Version.String()}
-			switch value := string(e.Value); {
-			case *version:
-				c.print(e.Version.String() + "\n")
-			case terminal.Is(c.Stdout) && !shows(value):
-				c.print(strconv.Quote(value) + "\n")
-			default:
-				c.print(value + "\n")
-			}
-			return nil
+			return c.at(ctx, args[0], func(ctx context.Context, key string) error {
+				e, err := c.Table.Get(ctx, key)
+				if err != nil {
+					return err
+				}
+				c.result = struct {
+					jsonform.Key
+					jsonform.Value
+					Version string `json:"version"`
+				}{jsonform.KeyOf(key), jsonform.ValueOf(e.Value), e.Version.String()}
+				switch value := string(e.Value); {
+				case *version:
+					c.print(e.Version.String() + "\n")
+				case terminal.Is(c.Stdout) && !shows(value):
+					c.print(strconv.Quote(value) + "\n")
+				default:
+					c.print(value + "\n")
+				}
+				return nil
+			})
 		}
 	},
 }
@@ -129,16 +123,13 @@ var deleteCommand = command{
 	flagsFirst: true,
 	prepare: func(*pflag.FlagSet) action {
 		return func(ctx context.Context, c *call, args []string) error {
-			ctx, cancel, err := c.keyed(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			if err := c.Table.Delete(ctx, args[0]); err != nil {
-				return err
-			}
-			c.note("deleted")
-			return nil
+			return c.at(ctx, args[0], func(ctx context.Context, key string) error {
+				if err := c.Table.Delete(ctx, key); err != nil {
+					return err
+				}
+				c.note("deleted")
+				return nil
+			})
 		}
 	},
 }
@@ -152,21 +143,18 @@ not say.
 	flagsFirst: true,
 	prepare: func(*pflag.FlagSet) action {
 		return func(ctx context.Context, c *call, args []string) error {
-			ctx, cancel, err := c.keyed(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			p, err := c.Table.Locate(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			c.result = struct {
-				jsonform.Key
-				torc.Placement
-			}{jsonform.KeyOf(args[0]), p}
-			c.print(textform.Placement(p, c.style()))
-			return nil
+			return c.at(ctx, args[0], func(ctx context.Context, key string) error {
+				p, err := c.Table.Locate(ctx, key)
+				if err != nil {
+					return err
+				}
+				c.result = struct {
+					jsonform.Key
+					torc.Placement
+				}{jsonform.KeyOf(key), p}
+				c.print(textform.Placement(p, c.style()))
+				return nil
+			})
 		}
 	},
 }
@@ -218,40 +206,39 @@ key with several copies may come several times, except with --limit.
 // unsupported is the error of what this table can't do.
 func unsupported(what string) error { return fmt.Errorf("%w: %s", torc.ErrUnsupported, what) }
 
-// keyed prepares an operation on key: it needs members, and takes a moment.
-func (c *call) keyed(ctx context.Context, key string) (context.Context, context.CancelFunc, error) {
+// at does something at key: it needs members, and takes a moment.
+func (c *call) at(ctx context.Context, key string, do func(ctx context.Context, key string) error) error {
 	c.result = jsonform.KeyOf(key)
-	if err := c.needMembers(ctx); err != nil {
-		return nil, nil, err
+	if _, err := c.needMembers(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := c.moment(ctx)
-	return ctx, cancel, nil
+	defer cancel()
+	return do(ctx, key)
 }
 
-// needMembers fails where there is no node for any key, and says what to do.
-func (c *call) needMembers(ctx context.Context) error {
+// needMembers returns the present view, or fails where there is no node for any
+// key, and says what to do.
+func (c *call) needMembers(ctx context.Context) (torc.View, error) {
 	v, err := c.view(ctx)
 	if err != nil {
-		return err
+		return v, err
 	}
 	for _, m := range v.Members {
 		if m.State != torc.Drained {
-			return nil
+			return v, nil
 		}
 	}
 	if _, ok := c.Table.(torc.Roster); ok {
-		return errors.New("there are no nodes: add a node first, with add HOST:PORT")
+		return v, errors.New("there are no nodes: add a node first, with add HOST:PORT")
 	}
-	return fmt.Errorf("%w: there are no nodes", torc.ErrUnavailable)
+	return v, fmt.Errorf("%w: there are no nodes", torc.ErrUnavailable)
 }
 
 // needUp fails where no node is up, for what would do nothing then and call that
 // done.
 func (c *call) needUp(ctx context.Context) error {
-	if err := c.needMembers(ctx); err != nil {
-		return err
-	}
-	v, err := c.view(ctx)
+	v, err := c.needMembers(ctx)
 	if err != nil {
 		return err
 	}

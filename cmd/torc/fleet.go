@@ -25,13 +25,18 @@ takes a list of servers too.`,
 	return cmd
 }
 
-// zooKeeper returns what the table's URL says of its directory in ZooKeeper.
-func (g *globals) zooKeeper(cmd *cobra.Command) (zookeeper.Options, fleet.Options, error) {
+// parsedURL returns the table's URL.
+func (g *globals) parsedURL() (*torc.URL, error) {
 	raw, err := g.url()
 	if err != nil {
-		return zookeeper.Options{}, fleet.Options{}, err
+		return nil, err
 	}
-	u, err := torc.ParseURL(raw)
+	return torc.ParseURL(raw)
+}
+
+// zooKeeper returns what the table's URL says of its directory in ZooKeeper.
+func (g *globals) zooKeeper(cmd *cobra.Command) (zookeeper.Options, fleet.Options, error) {
+	u, err := g.parsedURL()
 	if err != nil {
 		return zookeeper.Options{}, fleet.Options{}, err
 	}

@@ -166,11 +166,7 @@ func (r *rebalancing) tell(done torc.Progress, err error, words string, object r
 // lead follows the table's members; where the table is a fleet in ZooKeeper, and
 // others do so as well, only while it leads.
 func (r *rebalancing) lead(ctx context.Context, g *globals) error {
-	raw, err := g.url()
-	if err != nil {
-		return err
-	}
-	u, err := torc.ParseURL(raw)
+	u, err := g.parsedURL()
 	if err != nil {
 		return err
 	}
