@@ -45,9 +45,14 @@ func (c *scriptConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 // answersTo is what a new server says to script when it comes in pieces of size
 // bytes.
 func answersTo(script []byte, size int) (answers []byte, writes int) {
+	return answersOf(func(h Handler) Handler { return h }, script, size)
+}
+
+// answersOf is answersTo with a handler made of the server's.
+func answersOf(wrap func(Handler) Handler, script []byte, size int) (answers []byte, writes int) {
 	now := time.Unix(1e9, 0)
 	s := &Server{
-		Handler:     NewHandler(store.New(store.Config{Now: func() time.Time { return now }})),
+		Handler:     wrap(NewHandler(store.New(store.Config{Now: func() time.Time { return now }}))),
 		MaxItemSize: 1000,
 	}
 	conn := &scriptConn{script: script, size: size}
@@ -56,7 +61,7 @@ func answersTo(script []byte, size int) (answers []byte, writes int) {
 }
 
 // FuzzServerConn wants no panic, and that a script is answered the same in
-// whatever pieces it arrives.
+// whatever pieces it arrives, one by one and in batches.
 func FuzzServerConn(f *testing.F) {
 	for _, s := range requestSeeds {
 		f.Add([]byte(s+"\r\n12345\r\nget a\r\n"), uint16(3))
@@ -66,6 +71,7 @@ func FuzzServerConn(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("get aaaa "), 3000), uint16(999))
 	f.Add(append(bytes.Repeat([]byte("get a "), 1000), '\n'), uint16(999))
 	f.Add(bytes.Repeat([]byte("x"), 2049), uint16(2048))
+	f.Add([]byte("set a 0 0 1\r\nx\r\n"+strings.Repeat("get a\r\nset b 0 0 2 noreply\r\nyy\r\nmg b v q\r\nmn\r\n", 100)), uint16(9999))
 	f.Fuzz(func(t *testing.T, script []byte, size uint16) {
 		if bytes.Contains(script, []byte("stats")) {
 			return // whose bytes_read tells how far it has come
@@ -74,6 +80,11 @@ func FuzzServerConn(f *testing.F) {
 		got, _ := answersTo(script, int(size)+1)
 		if !bytes.Equal(got, want) {
 			t.Errorf("%q\nwhole:              %q\nin pieces of %5d: %q", script, want, size+1, got)
+		}
+		for _, size := range []int{len(script), int(size)} {
+			if got, _ := answersOf(inBatches, script, size+1); !bytes.Equal(got, want) {
+				t.Errorf("%q\none by one: %q\nin batches: %q, pieces of %d", script, want, got, size+1)
+			}
 		}
 		if bytes.Contains(want, []byte(errHandlerSilent.Answer)) {
 			t.Errorf("%q met a silent handler: %q", script, want)

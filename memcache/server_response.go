@@ -18,7 +18,7 @@ import (
 // What is written waits in a buffer until the server has no complete request
 // left to carry out, or the buffer is full: then a method may block until the
 // client has read, or the server's WriteTimeout is over. Writing then fails, and
-// what comes after is dropped.
+// what comes after is dropped. That of a [Call] waits as long as it has to.
 type ResponseWriter struct {
 	req      *Request
 	answered bool // something was written for req
@@ -34,6 +34,16 @@ type ResponseWriter struct {
 
 	vec  net.Buffers // of a large value, here so that it need not be allocated
 	vecs [2][]byte
+
+	// apart says that there is no connection: another writer takes what is here.
+	apart bool
+	held  []heldValue // in their order
+}
+
+// heldValue is a value that belongs in a buffer, but was not copied there.
+type heldValue struct {
+	at    int // what comes before it, in bytes of the buffer
+	value []byte
 }
 
 const (
@@ -42,6 +52,11 @@ const (
 	outSize = 64 << 10
 	// largeValue is the size from which a value is not copied on its way out.
 	largeValue = 16 << 10
+	// minHeld is the size from which a writer that is apart does not copy a
+	// value: MaxBatch of them then take some 100 KiB.
+	minHeld = 1 << 10
+	// keepApart is how much room such a writer keeps for its next answer.
+	keepApart = 4 << 10
 )
 
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outSize+largeValue+1024); return &b }}
@@ -50,6 +65,15 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outSize+largeV
 func (w *ResponseWriter) begin(r *Request) {
 	w.req, w.answered = r, false
 	w.end = r.Op == OpStats || r.Op == OpDump || r.Op == OpGet && !r.form.meta()
+	if w.apart {
+		w.buf, w.held = w.buf[:0], w.held[:0]
+	} else {
+		w.open()
+	}
+}
+
+// open sees to it that w has a buffer.
+func (w *ResponseWriter) open() {
 	if w.buf == nil {
 		w.pooled = outBuffers.Get().(*[]byte)
 		w.buf = *w.pooled
@@ -80,8 +104,42 @@ func (w *ResponseWriter) finish() {
 	}
 }
 
+// take writes the answer that is in a, which is apart.
+func (w *ResponseWriter) take(a *ResponseWriter) {
+	from := 0
+	for _, h := range a.held {
+		w.copy(a.buf[from:h.at])
+		w.value(h.value)
+		from = h.at
+	}
+	w.copy(a.buf[from:])
+}
+
+// copy writes b, which may be of any size.
+func (w *ResponseWriter) copy(b []byte) {
+	for len(b) > 0 {
+		n := min(len(b), cap(w.buf)-len(w.buf))
+		w.buf = append(w.buf, b[:n]...)
+		if b = b[n:]; len(w.buf) >= outSize {
+			w.flush()
+		}
+	}
+}
+
+// empty forgets the answer that was taken from w, which is apart.
+func (w *ResponseWriter) empty() {
+	if w.buf = w.buf[:0]; cap(w.buf) > keepApart {
+		w.buf = nil
+	}
+	clear(w.held)
+	w.held = w.held[:0]
+}
+
 // flush writes what is there.
 func (w *ResponseWriter) flush() {
+	if w.apart {
+		return
+	}
 	if len(w.buf) > 0 && w.err == nil {
 		w.arm()
 		var n int
@@ -116,6 +174,10 @@ func (w *ResponseWriter) append(s string) { w.buf = append(w.buf, s...) }
 
 // value appends a value and its line end.
 func (w *ResponseWriter) value(v []byte) {
+	if w.apart && len(v) >= minHeld {
+		w.held = append(w.held, heldValue{len(w.buf), v})
+		return
+	}
 	if len(v) < largeValue {
 		w.buf = append(w.buf, v...)
 		w.buf = append(w.buf, '\r', '\n')

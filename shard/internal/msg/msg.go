@@ -145,6 +145,8 @@ type Released struct{}
 type Ask struct {
 	Sent  int64
 	Epoch slots.Epoch
+	// Answered is as in a Batch.
+	Answered uint64
 }
 
 // Batch is what a primary sends its copies: writes and parts of fills, in order.
@@ -153,8 +155,11 @@ type Ask struct {
 // receiver passes over what it has.
 type Batch struct {
 	Epoch slots.Epoch // the sender's
-	First uint64
-	Items []Item
+	// Answered is the number up to which all items are with everyone who is to
+	// have them, so that none of them is ever to be undone.
+	Answered uint64
+	First    uint64
+	Items    []Item
 }
 
 // Ack says that all items up to a number have been taken.
@@ -169,7 +174,8 @@ const (
 	Begin              // the copy forgets what it has of the slot: a fill of it begins
 	Chunk              // Entries that were there before
 	Past               // Ops that were answered before
-	Resync             // a new primary's last Seq: the copy undoes what it has beyond
+	End                // the copy has all of the slot
+	Resync             // from a new primary: the copy undoes its writes after Seq that may have had no answer
 )
 
 // Item is one step of a slot's copy.
@@ -201,8 +207,7 @@ type Op struct {
 	// Oldest is the lowest number of the client that had no answer when it sent
 	// this one.
 	Oldest uint64
-	// Status and Version are what it was answered.
-	Status  uint8
+	// Version is what it was answered: the number of the write, in its slot.
 	Version uint64
 	// At is when it was carried out, Unix nanoseconds.
 	At int64
