@@ -17,7 +17,8 @@
 // Which of many servers holds a key is not its concern: that is package fleet's.
 //
 // A [Server] is shaped like net/http's: a Handler does what the requests ask, be
-// it on package store's memory or on a whole table.
+// it on package store's memory or on a whole table. One that answers later, or on
+// another goroutine, is a [BatchHandler], and gets together what came together.
 //
 // # Errors
 //

@@ -35,7 +35,8 @@ var ErrServerClosed = errors.New("memcache: server closed")
 // input buffer of 16 KiB (of up to 256 KiB while it sends a long get), an output
 // buffer of 80 KiB while it has requests, and at most one value, for which memory
 // is taken as it arrives. A client that does not read its answers is not read
-// from.
+// from. A BatchHandler costs up to 512 KiB more while there are requests: 128 of
+// them, and their answers but for values that are the handler's.
 type Server struct {
 	// Addr is where ListenAndServe listens; "" means 127.0.0.1:11211.
 	Addr    string

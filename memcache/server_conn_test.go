@@ -125,16 +125,18 @@ func TestGetAllocatesNothing(t *testing.T) {
 	const requests = 10_000
 	h := NewHandler(store.New(store.Config{}))
 	for _, get := range []string{"get key\r\n", "gets key other\r\n", "mg key v f c t\r\n", "mg key v Oabcd k q\r\n", "get missing\r\n"} {
-		script := []byte("set key 5 0 100\r\n" + strings.Repeat("v", 100) + "\r\n" + strings.Repeat(get, requests))
-		conn := &scriptConn{size: 1000}
-		conn.answers.Grow(requests * 300)
-		allocs := testing.AllocsPerRun(3, func() {
-			conn.script = script
-			conn.answers.Reset()
-			newServerConn(&Server{Handler: h}, conn).serve()
-		})
-		if allocs > 50 {
-			t.Errorf("%d times %q: %v allocations", requests, get, allocs)
+		for _, h := range []Handler{h, promptBatches{h}} {
+			script := []byte("set key 5 0 100\r\n" + strings.Repeat("v", 100) + "\r\n" + strings.Repeat(get, requests))
+			conn := &scriptConn{size: 1000}
+			conn.answers.Grow(requests * 300)
+			allocs := testing.AllocsPerRun(3, func() {
+				conn.script = script
+				conn.answers.Reset()
+				newServerConn(&Server{Handler: h}, conn).serve()
+			})
+			if allocs > requests/20 { // a batch's calls, should the collector take them from the pool
+				t.Errorf("%d times %q to %T: %v allocations", requests, get, h, allocs)
+			}
 		}
 	}
 }
