@@ -76,7 +76,11 @@ func (s *handlerStats) reset() {
 }
 
 // writeStats writes the figures that have a meaning here, under memcached's names.
-func (h *storeHandler) writeStats(w *ResponseWriter, r *Request) {
+func (h *itemsHandler) writeStats(w *ResponseWriter, r *Request) {
+	if h.counter == nil {
+		w.Error("SERVER_ERROR there are no statistics of items here")
+		return
+	}
 	var which string
 	if len(r.Args) > 0 {
 		which = string(r.Args[0])
@@ -86,18 +90,25 @@ func (h *storeHandler) writeStats(w *ResponseWriter, r *Request) {
 	case "":
 		h.writeGeneralStats(stat)
 	case "reset":
-		h.store.ResetStats()
+		h.counter.ResetStats()
 		h.stats.reset()
 		w.Line("RESET")
 	case "settings":
-		stat("maxbytes", uint64(h.store.MaxBytes()))
-		w.Stat("evictions", map[bool]string{true: "on", false: "off"}[h.store.Evicts()])
+		stat("maxbytes", h.counter.Stats().MaxBytes)
+		is := func(yes bool, names [2]string) string {
+			if yes {
+				return names[0]
+			}
+			return names[1]
+		}
+		yesNo := [2]string{"yes", "no"}
+		w.Stat("evictions", is(h.counter.Evicts(), [2]string{"on", "off"}))
 		w.Stat("cas_enabled", "yes")
-		w.Stat("flush_enabled", "yes")
-		w.Stat("dump_enabled", "yes")
+		w.Stat("flush_enabled", is(h.flusher != nil, yesNo))
+		w.Stat("dump_enabled", is(h.walker != nil, yesNo))
 	case "items", "slabs":
 		// memcached has a class for each size of items. Here all are of one.
-		st := h.store.Stats()
+		st := h.counter.Stats()
 		if st.Items == 0 {
 			break
 		}
@@ -118,9 +129,9 @@ func (h *storeHandler) writeStats(w *ResponseWriter, r *Request) {
 	}
 }
 
-func (h *storeHandler) writeGeneralStats(stat func(name string, n uint64)) {
-	st, c := h.store.Stats(), &h.stats
-	now := h.store.Now()
+func (h *itemsHandler) writeGeneralStats(stat func(name string, n uint64)) {
+	st, c := h.counter.Stats(), &h.stats
+	now := h.items.Now()
 	gets, getHits := st.Hits+st.Misses+c.gets.Load(), st.Hits+c.getHits.Load()
 	touches, touchHits := c.touches.Load(), c.touchHits.Load()
 	stat("uptime", uint64(max(0, now-h.began.UnixNano())/int64(time.Second)))

@@ -35,6 +35,8 @@ type ResponseWriter struct {
 	vec  net.Buffers // of a large value, here so that it need not be allocated
 	vecs [2][]byte
 
+	change change // that the request makes of an item
+
 	// apart says that there is no connection: another writer takes what is here.
 	apart bool
 	held  []heldValue // in their order
