@@ -64,14 +64,22 @@ func (g *Group) Peek(c *Client, key string) int {
 }
 
 // Set adds a Set. The value must not change until Wait returns.
-func (g *Group) Set(c *Client, item Item, mode Mode) int {
-	q, err := c.setQuery(item, mode)
+func (g *Group) Set(c *Client, item Item, mode Mode) int { return g.SetOp(c, item, mode, OpID{}) }
+
+// SetOp adds a SetOp. The value must not change until Wait returns.
+func (g *Group) SetOp(c *Client, item Item, mode Mode, id OpID) int {
+	q, err := c.setQuery(item, mode, id)
 	return g.add(c, q, err)
 }
 
 // Delete adds a Delete.
 func (g *Group) Delete(c *Client, key string, cas uint64) int {
-	return g.add(c, query{op: opDelete, key: key, cas: cas}, nil)
+	return g.DeleteOp(c, key, cas, OpID{})
+}
+
+// DeleteOp adds a DeleteOp.
+func (g *Group) DeleteOp(c *Client, key string, cas uint64, id OpID) int {
+	return g.add(c, query{op: opDelete, key: key, cas: cas, id: id}, nil)
 }
 
 // Len is how many requests the group has.

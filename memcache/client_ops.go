@@ -61,7 +61,13 @@ func (a *answer) item(key string) Item {
 // that the server doesn't take it, and then no longer has the item that it had
 // before.
 func (c *Client) Set(ctx context.Context, item Item, mode Mode) (cas uint64, err error) {
-	q, err := c.setQuery(item, mode)
+	return c.SetOp(ctx, item, mode, OpID{})
+}
+
+// SetOp is Set with an id, by which a server that knows of those carries it out
+// once, however often it is sent. To send it again is the caller's affair.
+func (c *Client) SetOp(ctx context.Context, item Item, mode Mode, id OpID) (cas uint64, err error) {
+	q, err := c.setQuery(item, mode, id)
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +76,7 @@ func (c *Client) Set(ctx context.Context, item Item, mode Mode) (cas uint64, err
 }
 
 // setQuery asks to store item, or says why that can't be asked.
-func (c *Client) setQuery(item Item, mode Mode) (query, error) {
+func (c *Client) setQuery(item Item, mode Mode, id OpID) (query, error) {
 	if int(mode) >= len(modeFlags) {
 		return query{}, fmt.Errorf("memcache: Mode(%d) is none", mode)
 	}
@@ -79,14 +85,19 @@ func (c *Client) setQuery(item Item, mode Mode) (query, error) {
 	}
 	return query{
 		op: opSet, mode: mode, key: item.Key, value: item.Value,
-		flags: item.Flags, cas: item.CAS, exp: exptime(item.TTL, time.Now),
+		flags: item.Flags, cas: item.CAS, exp: exptime(item.TTL, time.Now), id: id,
 	}, nil
 }
 
 // Delete removes the item at key. ErrNotFound says that there was none; with a
 // cas that is not 0, ErrExists says that the item there has another.
 func (c *Client) Delete(ctx context.Context, key string, cas uint64) error {
-	_, err := c.ask(ctx, &query{op: opDelete, key: key, cas: cas})
+	return c.DeleteOp(ctx, key, cas, OpID{})
+}
+
+// DeleteOp is Delete with an id, as SetOp.
+func (c *Client) DeleteOp(ctx context.Context, key string, cas uint64, id OpID) error {
+	_, err := c.ask(ctx, &query{op: opDelete, key: key, cas: cas, id: id})
 	return err
 }
 

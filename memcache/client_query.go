@@ -32,9 +32,10 @@ type query struct {
 	delta   int64
 	unused  bool   // of opGet: it is no use of the item
 	args    string // of stats
+	id      OpID   // of opSet and opDelete; the zero one is none
 }
 
-// opaque marks a query and its answer. It goes over the wire as four printable
+// opaque marks a query that has no OpID, and its answer. It goes over the wire as four printable
 // bytes, which are its 24 low bits: more than there are calls in flight.
 type opaque uint32
 
@@ -50,9 +51,26 @@ func appendOpaque(dst []byte, o opaque) []byte {
 		opaqueDigits[o>>18&63], opaqueDigits[o>>12&63], opaqueDigits[o>>6&63], opaqueDigits[o&63])
 }
 
-// isOpaque says whether token is o as appendOpaque wrote it.
-func isOpaque(token [opaqueLen]byte, o opaque) bool {
-	return token == [opaqueLen]byte{opaqueDigits[o>>18&63], opaqueDigits[o>>12&63], opaqueDigits[o>>6&63], opaqueDigits[o&63]}
+// isOpaque says whether token is o as appendOpaque wrote it, without the O.
+func isOpaque(token []byte, o opaque) bool {
+	return len(token) == opaqueLen && token[0] == opaqueDigits[o>>18&63] && token[1] == opaqueDigits[o>>12&63] &&
+		token[2] == opaqueDigits[o>>6&63] && token[3] == opaqueDigits[o&63]
+}
+
+// echo is what the answer to a query has to repeat: the query's OpID if it has
+// one, and else its opaque.
+type echo struct {
+	opaque opaque
+	id     OpID
+}
+
+// is says whether token is e as it went over the wire, without the O.
+func (e *echo) is(token []byte) bool {
+	if e.id == (OpID{}) {
+		return isOpaque(token, e.opaque)
+	}
+	var room [opIDLen]byte
+	return string(token) == string(appendOpID(room[:0], e.id))
 }
 
 var modeFlags = [...]string{
@@ -61,7 +79,7 @@ var modeFlags = [...]string{
 }
 
 // maxQueryOverhead is more than a query takes beside its key and its value.
-const maxQueryOverhead = 128
+const maxQueryOverhead = 192
 
 // maxLen is more than q takes over the wire.
 func (q *query) maxLen() int { return len(q.key) + len(q.value) + maxQueryOverhead }
@@ -144,7 +162,11 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 	if q.encoded {
 		dst = append(dst, " b"...)
 	}
-	dst = appendOpaque(dst, o)
+	if q.id == (OpID{}) {
+		dst = appendOpaque(dst, o)
+	} else {
+		dst = appendOpID(append(dst, " O"...), q.id)
+	}
 	dst = append(dst, "\r\n"...)
 	if q.op == opSet {
 		dst = append(dst, q.value...)

@@ -39,7 +39,7 @@ type call struct {
 	notice time.Duration
 
 	// Set by pipe.send.
-	mark  opaque
+	mark  echo
 	reads bool          // the waiter has the read role
 	since time.Duration // as pipe.mu.now
 	at    int64         // where in the stream of queries it begins

@@ -76,5 +76,5 @@ func (p *pipe) greeted(o op) (answer, error) {
 	if err != nil {
 		return answer{}, readError(err)
 	}
-	return p.reader.answer(line, o, 0, false)
+	return p.reader.answer(line, o, echo{}, false)
 }

@@ -84,11 +84,11 @@ func (p *pipe) takeReadingLocked(ctx context.Context, cl *call) bool {
 // appendLocked encodes q and puts cl among the calls under way.
 func (p *pipe) appendLocked(cl *call, q *query) {
 	p.mu.mark = (p.mu.mark + 1) & opaqueMask
-	cl.mark = p.mu.mark
+	cl.mark = echo{p.mu.mark, q.id}
 	cl.since = p.mu.now
 	cl.at = p.mu.appended
 	before := len(p.mu.buf)
-	p.mu.buf = appendQuery(p.mu.buf, q, cl.mark)
+	p.mu.buf = appendQuery(p.mu.buf, q, cl.mark.opaque)
 	p.mu.appended += int64(len(p.mu.buf) - before)
 	p.mu.pending = append(p.mu.pending, cl)
 	p.mu.queued++

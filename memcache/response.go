@@ -50,8 +50,6 @@ var codeNames = [...]struct {
 type answer struct {
 	code     code
 	tooLarge bool // the value was over the reader's limit and is not here
-	marked   bool // it carries an opaque
-	opaque   [opaqueLen]byte
 	flags    uint32
 	size     int
 	ttl      int64 // seconds, -1 for ever
@@ -90,13 +88,14 @@ func isErrorLine(line []byte) bool {
 }
 
 // parseAnswer parses the first line of an answer to a meta command, given
-// without its end. Flags that no query of this package asks for are passed over.
-func parseAnswer(line []byte) (a answer, err error) {
+// without its end, and the opaque in it, if any. Flags that no query of this
+// package asks for are passed over.
+func parseAnswer(line []byte) (a answer, opaque []byte, err error) {
 	if isErrorLine(line) {
-		return answer{code: codeError, text: string(line)}, nil
+		return answer{code: codeError, text: string(line)}, nil, nil
 	}
 	if len(line) < 2 || len(line) > 2 && line[2] != ' ' {
-		return a, badLine(line, "not an answer")
+		return a, nil, badLine(line, "not an answer")
 	}
 	for _, c := range codeNames {
 		if string(line[:2]) == c.name {
@@ -107,18 +106,18 @@ func parseAnswer(line []byte) (a answer, err error) {
 	rest := line[2:]
 	switch a.code {
 	case codeNone:
-		return a, badLine(line, "not an answer")
+		return a, nil, badLine(line, "not an answer")
 	case codeVA:
 		size, n := number(rest[min(1, len(rest)):])
 		if n == 0 || size > maxAnyValue {
-			return a, badLine(line, "not a value's size")
+			return a, nil, badLine(line, "not a value's size")
 		}
 		a.size = int(size)
 		rest = rest[1+n:]
 	}
 	for len(rest) > 0 {
 		if rest[0] != ' ' {
-			return a, badLine(line, "not a flag")
+			return a, nil, badLine(line, "not a flag")
 		}
 		rest = rest[1:]
 		end := bytes.IndexByte(rest, ' ')
@@ -131,20 +130,20 @@ func parseAnswer(line []byte) (a answer, err error) {
 		token := rest[1:end]
 		switch rest[0] {
 		case 'O':
-			if len(token) != opaqueLen {
-				return a, badLine(line, "the opaque of no query")
+			if len(token) != opaqueLen && len(token) != opIDLen {
+				return a, nil, badLine(line, "the opaque of no query")
 			}
-			a.opaque, a.marked = [opaqueLen]byte(token), true
+			opaque = token
 		case 'f':
 			v, n := number(token)
 			if n != len(token) || n == 0 || v > math.MaxUint32 {
-				return a, badLine(line, "not an item's flags")
+				return a, nil, badLine(line, "not an item's flags")
 			}
 			a.flags = uint32(v)
 		case 'c':
 			v, n := number(token)
 			if n != len(token) || n == 0 {
-				return a, badLine(line, "not a CAS")
+				return a, nil, badLine(line, "not a CAS")
 			}
 			a.cas = v
 		case 't':
@@ -154,13 +153,13 @@ func parseAnswer(line []byte) (a answer, err error) {
 			}
 			v, n := number(token)
 			if n != len(token) || n == 0 || v > math.MaxUint32 {
-				return a, badLine(line, "not a time to live")
+				return a, nil, badLine(line, "not a time to live")
 			}
 			a.ttl = int64(v)
 		}
 		rest = rest[end:]
 	}
-	return a, nil
+	return a, opaque, nil
 }
 
 // number reads the decimal digits that b begins with. n is how many there are;
@@ -177,19 +176,19 @@ func number(b []byte) (v uint64, n int) {
 	return v, n
 }
 
-// fits says whether a can be the answer to a query with this op and opaque.
-// Every answer has to carry the opaque, except that a miss has none in some
-// versions of the protocol, and mn and errors never have one.
-func (a *answer) fits(o op, mark opaque) bool {
+// fits says whether a, which carries opaque, can be the answer to a query with
+// this op and mark. Every answer has to carry the mark, except that a miss has
+// none in some versions of the protocol, and mn and errors never have one.
+func (a *answer) fits(o op, mark *echo, opaque []byte) bool {
 	switch a.code {
 	case codeError:
 		return true
 	case codeMN:
 		return o == opNoop
 	case codeEN:
-		return (o == opGet || o == opHead || o == opGetAndTouch || o == opTouch) && (!a.marked || isOpaque(a.opaque, mark))
+		return (o == opGet || o == opHead || o == opGetAndTouch || o == opTouch) && (opaque == nil || mark.is(opaque))
 	}
-	if !a.marked || !isOpaque(a.opaque, mark) {
+	if !mark.is(opaque) {
 		return false
 	}
 	switch o {
@@ -282,18 +281,18 @@ func (r *answerReader) dumpLine() ([]byte, error) {
 }
 
 // answer reads the rest of the answer that begins with line, to a query with
-// this op and opaque. Unless keep is set it reads past the value. It allocates
+// this op and mark. Unless keep is set it reads past the value. It allocates
 // nothing for an answer that does not fit, nor for a value over the limit.
-func (r *answerReader) answer(line []byte, o op, mark opaque, keep bool) (answer, error) {
+func (r *answerReader) answer(line []byte, o op, mark echo, keep bool) (answer, error) {
 	switch o {
 	case opFlushAll, opVersion, opStats:
 		return r.text(line, o)
 	}
-	a, err := parseAnswer(line)
+	a, opaque, err := parseAnswer(line)
 	if err != nil {
 		return answer{}, err
 	}
-	if !a.fits(o, mark) {
+	if !a.fits(o, &mark, opaque) {
 		return answer{}, badLine(line, "the answer to another request")
 	}
 	if a.code != codeVA {
