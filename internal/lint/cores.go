@@ -26,6 +26,7 @@ var cores = []string{
 	"shell/complete.go",
 	"shell/words.go",
 	"internal/check/values.go",
+	"internal/simnet/*.go",
 }
 
 // forbiddenImports, and what is below them, are not for cores.
