@@ -1,0 +1,306 @@
+package server
+
+import (
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// adopt makes m the map that this server stands on, if it is later than the one
+// that it has and from no master of a lower term than it follows.
+func (s *Server) adopt(m *slots.Map) {
+	if m.Epoch.Term < s.promised.Term || m.Epoch.Term == s.promised.Term && m.Epoch.Boot != s.promised.Boot {
+		return
+	}
+	if s.cur != nil && !s.cur.Epoch.Before(m.Epoch) {
+		return
+	}
+	if m.Epoch.Term > s.promised.Term {
+		s.promised = slots.Epoch{Term: m.Epoch.Term, Boot: m.Epoch.Boot}
+		s.master.following, s.master.granted = false, 0
+	}
+	since := s.epoch()
+	s.cur, s.me = m, m.Index(s.cfg.Boot)
+	if s.me == slots.None {
+		if s.member {
+			s.expel()
+		}
+		return
+	}
+	s.member = true
+	s.meet()
+	end := s.promisesEnd(since)
+	for i := range s.slots {
+		s.adoptRow(&s.slots[i], &m.Rows[i], end)
+	}
+	s.keepHanding()
+	for _, p := range s.order {
+		if p.changed {
+			s.recheck(p)
+		}
+		p.sent = p.acked // what it would not take on an earlier map
+	}
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.mine() && len(sl.writes) > 0 {
+			s.commit(sl)
+		}
+	}
+	s.bar()
+	s.unpark = true
+	s.wake()
+}
+
+// expel ends this server's part in the table.
+func (s *Server) expel() {
+	s.reset = true
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.role != none {
+			s.lose(sl)
+		}
+	}
+	for _, c := range s.parked {
+		s.fail(c, Failure{Kind: Unavailable, Epoch: s.cur.Epoch})
+	}
+	s.parked = nil
+}
+
+// meet sees who the peers are.
+func (s *Server) meet() {
+	for _, p := range s.order {
+		p.index = slots.None
+	}
+	s.byIndex = make([]*peer, len(s.cur.Servers))
+	for i, at := range s.cur.Servers {
+		if at.Boot == s.cfg.Boot {
+			continue
+		}
+		p := s.peer(at.Boot)
+		if p.index = int16(i); p.metAt == 0 {
+			p.metAt = s.now.Mono
+		}
+		s.byIndex[i] = p
+	}
+	for _, p := range s.order {
+		if p.index == slots.None {
+			p.changed = true
+		}
+	}
+}
+
+// adoptRow makes a slot what a row of a new map says. Promises to whom slots were
+// taken from are over at end.
+func (s *Server) adoptRow(sl *slot, row *slots.Row, end int64) {
+	if row.Primary == s.me {
+		s.adoptAsPrimary(sl, row, end)
+		return
+	}
+	if state, ok := row.Copy(s.me); ok {
+		s.adoptAsCopy(sl, row, state)
+	} else if sl.role != none {
+		s.lose(sl)
+		s.part(sl)
+		s.empty(sl)
+	}
+}
+
+// part notes that the copies of a slot are this server's to look after no more.
+func (s *Server) part(sl *slot) {
+	for i := range sl.copies {
+		sl.copies[i].peer.changed = true
+	}
+	sl.copies, sl.handTo = nil, nil
+}
+
+func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
+	switch sl.role {
+	case serving, waiting:
+		s.adoptCopies(sl, row)
+	case handing, gone:
+		s.adoptCopies(sl, row)
+		if c := sl.copyAt(sl.handTo); c == nil || c.state != slots.InSync {
+			sl.role, sl.handTo = serving, nil // the one who was to have it is out
+		}
+	case copying:
+		if sl.whole || !row.Fresh {
+			s.promote(sl, row, end)
+			return
+		}
+		s.empty(sl)
+		s.begin(sl, row)
+	case none:
+		if !row.Fresh {
+			s.faults++ // it has nothing, and others had something
+			return
+		}
+		s.begin(sl, row)
+	}
+}
+
+// begin makes this server the first primary of a slot. Numbers begin at the time,
+// so that they are none of an earlier slot's that was lost.
+func (s *Server) begin(sl *slot, row *slots.Row) {
+	sl.role, sl.whole, sl.begun = serving, true, true
+	sl.seq = uint64(s.now.Wall)
+	s.adoptCopies(sl, row)
+}
+
+// promote makes a copy the primary. Writes that may have had no answer yet wait
+// for the other copies, which undo what this one hasn't got.
+func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
+	if !sl.whole {
+		s.faults++
+		return
+	}
+	sl.role, sl.primary = serving, 0
+	if end > s.now.Mono {
+		sl.role, sl.serveAt, s.waking = waiting, end, true
+	}
+	s.adoptCopies(sl, row)
+	tail := s.tail(sl.id, false)
+	since := sl.seq
+	if len(tail) > 0 {
+		since = tail[0].item.Seq - 1
+	}
+	for i := range sl.copies {
+		if c := &sl.copies[i]; c.state != slots.Filling {
+			c.begun, c.sent = true, true
+			c.peer.push(msg.Item{Kind: msg.Resync, Slot: sl.id, Seq: since}, nil, false, s.now.Mono)
+		}
+	}
+	for _, u := range tail {
+		at := sl.entries[u.item.Entry.Key]
+		if at == nil {
+			gone := u.item.Entry // removed by this write or one after it
+			gone.Gone, gone.Value = true, nil
+			at, _ = s.put(sl, gone)
+		}
+		s.spread(sl, at, u.item)
+	}
+}
+
+// adoptCopies makes a primary's copies those of a row.
+func (s *Server) adoptCopies(sl *slot, row *slots.Row) {
+	same := len(sl.copies) == len(row.Copies())
+	for i, c := range row.Copies() {
+		if p := s.byIndex[c.Server]; !same || sl.copies[i].peer != p || sl.copies[i].state != c.State {
+			same = false
+			break
+		}
+	}
+	if same {
+		return
+	}
+	copies := make([]copyOf, 0, len(row.Copies()))
+	for _, c := range row.Copies() {
+		p := s.byIndex[c.Server]
+		p.changed = true
+		now := copyOf{peer: p, state: c.State}
+		if was := sl.copyAt(p); was != nil && (c.State != slots.Filling || was.state == slots.Filling) {
+			now.begun, now.sent = was.begun, was.sent
+		}
+		copies = append(copies, now)
+	}
+	for i := range sl.copies {
+		sl.copies[i].peer.changed = true
+	}
+	sl.copies = copies
+}
+
+// adoptAsCopy makes this server a copy of a slot, or one in another state.
+func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
+	primary := s.cur.Servers[row.Primary].Boot
+	switch {
+	case sl.role == copying:
+		if state == slots.Filling && (sl.state != slots.Filling || sl.primary != primary) {
+			s.empty(sl) // it was dropped, or what it got came from another
+		}
+	case sl.role == gone && state != slots.Filling:
+		s.part(sl) // who has the slot now has what this server has
+	case sl.role != none:
+		s.lose(sl)
+		s.part(sl)
+		s.empty(sl)
+	}
+	sl.role, sl.state, sl.primary = copying, state, primary
+}
+
+// recheck looks again at what is on its way to a peer whose part in some slots has
+// changed.
+func (s *Server) recheck(p *peer) {
+	p.changed = false
+	for i := range p.queue {
+		q := &p.queue[i]
+		if !q.waits {
+			continue
+		}
+		sl := q.w.slot
+		if c := sl.copyAt(p); q.w.done || c == nil || c.state == slots.Filling {
+			q.waits = false
+			if !q.w.done {
+				q.w.waiting--
+			}
+		}
+	}
+	s.planFill(p)
+	if p.index == slots.None {
+		p.queue, p.open, p.filling = nil, nil, 0
+		p.sent = p.acked
+	}
+}
+
+// barrier is what has to be before a map counts as acknowledged: that the copies
+// which join under it have all that went to them before, and that no write from
+// before it is unanswered.
+type barrier struct {
+	epoch slots.Epoch
+	gen   uint64
+	marks []mark
+}
+
+type mark struct {
+	peer *peer
+	upto uint64
+}
+
+// bar sets up the barrier of the map that was just adopted.
+func (s *Server) bar() {
+	b := barrier{epoch: s.cur.Epoch, gen: s.writes.begin()}
+	for i := range s.slots {
+		for _, c := range s.slots[i].copies {
+			if c.state == slots.Joining {
+				c.peer.joins = true
+			}
+		}
+	}
+	for _, p := range s.order {
+		if p.joins {
+			p.joins = false
+			b.marks = append(b.marks, mark{p, p.last()})
+		}
+	}
+	if len(b.marks) == 0 {
+		b.gen = 0 // nobody joins, so nothing has to be waited for
+	}
+	s.acking = append(s.acking, b)
+	s.checkAcked()
+}
+
+// checkAcked sees which map is the last one acknowledged.
+func (s *Server) checkAcked() {
+	for i := len(s.acking) - 1; i >= 0; i-- {
+		if s.acking[i].passed(&s.writes) {
+			s.acked = s.acking[i].epoch
+			s.acking = append(s.acking[:0], s.acking[i+1:]...)
+			s.beat()
+			return
+		}
+	}
+}
+
+func (b *barrier) passed(writes *genCount) bool {
+	for _, m := range b.marks {
+		if m.peer.acked < m.upto {
+			return false
+		}
+	}
+	return b.gen == 0 || writes.over(b.gen)
+}

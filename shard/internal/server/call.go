@@ -1,0 +1,210 @@
+package server
+
+import (
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// Call is one request at one key or several. The server has it from Do until it
+// is returned by Done.
+type Call struct {
+	// Keys that it touches, at least one.
+	Keys [][]byte
+	// Op names a write that its client may repeat: Client, Number and Oldest;
+	// the zero Op is a call that can't be told from another.
+	Op msg.Op
+	// Exec is what it does.
+	Exec Executor
+
+	parkedAt int64
+	wrote    bool // it has written
+	failed   bool // it has its failure; what else it waits for is of no account
+	holds    int  // writes that its answer waits for
+}
+
+// Executor is what a Call does.
+type Executor interface {
+	// Execute carries the call out on s, which is at its keys and nowhere else,
+	// and notes the answer. It is called once.
+	Execute(s *Server)
+	// Repeat notes the answer that the same write got before: it was done, and
+	// this is its version. It takes the place of Execute.
+	Repeat(version uint64)
+	// Fail notes a failure, in place of Execute or of the answer noted.
+	Fail(f Failure)
+}
+
+// Kind says why a call failed.
+type Kind uint8
+
+// The kinds of failure.
+const (
+	Moved       Kind = iota // another server is the primary: Addr, by Epoch
+	Lost                    // the slot's only copy is on a server that gives no sign: Addr
+	Unavailable             // it could not be served in time; nothing was done
+	Unknown                 // the write may or may not have been carried out, or may yet be
+	Answered                // the client had its answer long ago, by what it says itself
+)
+
+// Failure is why a call failed.
+type Failure struct {
+	Kind  Kind
+	Epoch slots.Epoch // of the map that says so
+	Addr  string
+}
+
+// Do takes a call.
+func (s *Server) Do(now Time, c *Call) {
+	s.now = now
+	c.parkedAt = now.Mono
+	s.try(c)
+}
+
+// try executes c, parks it, or fails it.
+func (s *Server) try(c *Call) {
+	for _, key := range c.Keys {
+		switch f, ready := s.ready(slots.Of(key)); ready {
+		case no:
+			s.fail(c, f)
+			return
+		case notYet:
+			if s.now.Mono-c.parkedAt >= int64(s.cfg.Wait) {
+				s.fail(c, Failure{Kind: Unavailable, Epoch: s.epoch()})
+				return
+			}
+			s.parked = append(s.parked, c)
+			return
+		}
+	}
+	if c.Op.Client != 0 && !s.cfg.Planted.Forgetful && s.isRepeat(c) {
+		return
+	}
+	s.call = c
+	c.Exec.Execute(s)
+	s.call = nil
+	for i, key := range c.Keys {
+		if e := s.slots[slots.Of(key)].entries[string(key)]; e != nil && e.pending != nil {
+			if i > 0 && e.pending.holds(c) {
+				continue // a key named twice
+			}
+			e.pending.calls = append(e.pending.calls, c)
+			c.holds++
+		}
+	}
+	if c.holds == 0 {
+		s.finish(c)
+	} else {
+		s.held++
+	}
+}
+
+// isRepeat sees to a write that was carried out before.
+func (s *Server) isRepeat(c *Call) bool {
+	sl := &s.slots[slots.Of(c.Keys[0])]
+	past := sl.ops[c.Op.Client]
+	if past == nil {
+		return false
+	}
+	op := past.find(c.Op.Number)
+	switch {
+	case op == nil && c.Op.Number < past.oldest:
+		s.fail(c, Failure{Kind: Answered, Epoch: s.epoch()})
+		return true
+	case op == nil:
+		return false
+	}
+	c.Exec.Repeat(op.Version)
+	if w := sl.unanswered(op.Version); w != nil {
+		w.calls = append(w.calls, c)
+		c.holds++
+		s.held++
+		return true
+	}
+	s.finish(c)
+	return true
+}
+
+func (s *Server) fail(c *Call, f Failure) {
+	if !c.failed {
+		c.failed = true
+		c.Exec.Fail(f)
+		s.done = append(s.done, c)
+	}
+}
+
+func (s *Server) finish(c *Call) {
+	if !c.failed {
+		s.done = append(s.done, c)
+	}
+}
+
+// release lets go of one write that c's answer waited for.
+func (s *Server) release(c *Call) {
+	if c.holds--; c.holds == 0 {
+		s.held--
+		s.finish(c)
+	}
+}
+
+// readiness is whether a slot can be served.
+type readiness uint8
+
+const (
+	yes readiness = iota
+	notYet
+	no
+)
+
+// ready says whether calls can be executed at a slot now.
+func (s *Server) ready(id slots.Slot) (Failure, readiness) {
+	if s.cur == nil || s.reset {
+		return Failure{}, notYet
+	}
+	sl := &s.slots[id]
+	switch sl.role {
+	case serving:
+		if s.leased(sl) {
+			return Failure{}, yes
+		}
+		return Failure{}, notYet
+	case waiting, handing, gone:
+		return Failure{}, notYet
+	}
+	return s.elsewhere(id)
+}
+
+// elsewhere says who has a slot that this server has not.
+func (s *Server) elsewhere(id slots.Slot) (Failure, readiness) {
+	row := &s.cur.Rows[id]
+	f := Failure{Kind: Lost, Epoch: s.cur.Epoch}
+	if row.Primary == slots.None {
+		return f, notYet // nobody has joined: it will be somebody's soon
+	}
+	primary := &s.cur.Servers[row.Primary]
+	f.Addr = primary.Addr
+	switch {
+	case row.Primary == s.me: // and hasn't what it takes
+		return f, no
+	case primary.Dead:
+		return f, no
+	}
+	f.Kind = Moved
+	return f, no
+}
+
+func (s *Server) epoch() slots.Epoch {
+	if s.cur == nil {
+		return slots.Epoch{}
+	}
+	return s.cur.Epoch
+}
+
+// retry tries what is parked again.
+func (s *Server) retry() {
+	s.unpark = false
+	parked := s.parked
+	s.parked = nil
+	for _, c := range parked {
+		s.try(c)
+	}
+}

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// peer is what a server knows of another.
+type peer struct {
+	boot  slots.Boot
+	index int16       // in cur.Servers, or slots.None
+	up    bool        // there is a connection to it
+	gone  bool        // its process is proven to be dead
+	known slots.Epoch // it stands on this epoch at least, or will before it sees what comes next
+
+	// Items to it. The first of queue has the number acked+1.
+	queue []queued
+	acked uint64
+	sent  uint64 // on this connection
+	open  []opened
+	full  bool // it takes no more bytes
+
+	// Items from it.
+	taken  uint64
+	undo   []undone
+	ackDue bool
+
+	granted  int64 // until when it promises this server, by Mono
+	promised int64 // until when this server promises it, by Mono
+	distrust int64 // until when no copies are to be made there, by Mono
+
+	// Slots to be filled there, in order; those before next are sent.
+	fill      []slots.Slot
+	next      int
+	cursor    int    // entries of fill[next] still to be sent, -1 before its Begin
+	filling   int    // bytes of fills in queue
+	filledAt  int64  // when the master was told, by Mono
+	fillKeys  uint64 // sent, of this fill
+	fillBytes uint64
+	droppedAt int64 // when the master was asked to drop its copies, by Mono
+	againAt   int64 // when it was sent everything again, by Mono
+	metAt     int64 // when it came into a map, by Mono
+	changed   bool  // its part in some slot has, in the map being adopted
+	joins     bool  // it is a Joining copy, in the map being adopted
+}
+
+// queued is an item that has not been acknowledged.
+type queued struct {
+	item  msg.Item
+	w     *write // of which it is a copy, if any
+	waits bool   // w waits for it
+	fill  int    // bytes, if it is part of a fill
+	at    int64  // when it came, by Mono
+}
+
+// opened is an item that a copy may have to undo: w is not done yet.
+type opened struct {
+	number uint64
+	w      *write
+}
+
+const (
+	batchItems = 256
+	batchBytes = 64 << 10
+)
+
+// last is the number of the last item.
+func (p *peer) last() uint64 { return p.acked + uint64(len(p.queue)) }
+
+func (p *peer) push(it msg.Item, w *write, waits bool, now int64) {
+	p.queue = append(p.queue, queued{item: it, w: w, waits: waits, at: now})
+	if w != nil {
+		p.open = append(p.open, opened{p.last(), w})
+	}
+}
+
+// answered is the number up to which nothing will have to be undone.
+func (p *peer) answered() uint64 {
+	for len(p.open) > 0 && p.open[0].w.done {
+		p.open = p.open[1:]
+	}
+	if len(p.open) == 0 {
+		p.open = nil
+		return p.last()
+	}
+	return p.open[0].number - 1
+}
+
+// connected begins a connection: what was not acknowledged is sent again.
+func (s *Server) connected(p *peer) {
+	p.up = true
+	p.sent = p.acked
+	p.known = slots.Epoch{}
+	s.ask(p)
+}
+
+// Flush turns what is to be sent into messages.
+func (s *Server) Flush(now Time) {
+	s.now = now
+	if s.unpark {
+		s.retry()
+	}
+	for _, p := range s.order {
+		if !p.up {
+			continue
+		}
+		if p.ackDue {
+			p.ackDue = false
+			s.send(p.boot, &msg.Ack{Upto: p.taken})
+		}
+		for p.sent < p.last() {
+			s.sendBatch(p)
+		}
+	}
+}
+
+func (s *Server) sendBatch(p *peer) {
+	s.inform(p)
+	rest := p.queue[p.sent-p.acked:]
+	n, bytes := 0, 0
+	for n < len(rest) && n < batchItems && bytes < batchBytes {
+		bytes += max(rest[n].fill, len(rest[n].item.Entry.Value))
+		n++
+	}
+	items := make([]msg.Item, n)
+	for i := range items {
+		items[i] = rest[i].item
+	}
+	s.send(p.boot, &msg.Batch{Epoch: s.cur.Epoch, Answered: p.answered(), First: p.sent + 1, Items: items})
+	p.sent += uint64(n)
+}
+
+// inform sees to it that p stands on this server's map before what comes next.
+func (s *Server) inform(p *peer) {
+	if p.known.Before(s.cur.Epoch) {
+		p.known = s.cur.Epoch
+		s.send(p.boot, &msg.MapUpdate{Map: s.cur})
+	}
+}
+
+func (s *Server) receiveAck(p *peer, m *msg.Ack) {
+	for p.acked < m.Upto && len(p.queue) > 0 {
+		q := p.queue[0]
+		p.queue[0] = queued{}
+		p.queue = p.queue[1:]
+		p.acked++
+		p.filling -= q.fill
+		if q.waits && !q.w.done {
+			if q.w.waiting--; q.w.waiting == 0 {
+				s.commit(q.w.slot)
+			}
+		}
+	}
+	if len(p.queue) == 0 {
+		p.queue = nil
+	}
+	p.sent = max(p.sent, p.acked)
+	s.checkFilled(p)
+	s.checkAcked()
+}

@@ -1,0 +1,427 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/internal/server"
+	"github.com/torc-dht/torc/shard/slots"
+	"github.com/torc-dht/torc/store"
+)
+
+// rig is some servers that the test is the master of. Messages between them
+// arrive at once, unless a link is cut; the clock moves when the test says so.
+type rig struct {
+	t       *testing.T
+	now     server.Time
+	servers []*server.Server
+	toMe    [][]msg.Message // to the master, by server
+	cut     map[[2]int]bool
+	dead    map[int]bool
+	mute    bool // the master grants nothing
+	m       *slots.Map
+}
+
+const bootOf = slots.Boot(100)
+
+func newRig(t *testing.T, n, copies int) *rig {
+	r := &rig{
+		t: t, now: server.Time{Mono: int64(time.Hour), Wall: int64(1e18)},
+		cut: make(map[[2]int]bool), dead: make(map[int]bool),
+		m: slots.Empty(slots.Minimal, copies, 1), toMe: make([][]msg.Message, n),
+	}
+	r.m.Epoch = slots.Epoch{Term: 1, Boot: 7}
+	for i := range n {
+		boot := bootOf + slots.Boot(i)
+		r.servers = append(r.servers, server.New(server.Config{Addr: fmt.Sprintf("10.0.0.%d:1", i), Boot: boot, Limit: 1 << 20}))
+		r.m.Servers = append(r.m.Servers, slots.Server{Addr: fmt.Sprintf("10.0.0.%d:1", i), Boot: boot, Number: uint32(i + 1)})
+	}
+	for _, s := range r.servers {
+		s.Connected(r.now, server.Master)
+		s.Receive(r.now, server.Master, &msg.Prepare{Term: 1, Boot: 7})
+	}
+	return r
+}
+
+// issue makes a map out of the present one and gives it to everyone, or to those
+// named.
+func (r *rig) issue(change func(m *slots.Map), to ...int) {
+	r.t.Helper()
+	m := r.m.Clone()
+	m.Epoch.Counter++
+	change(m)
+	r.m = m
+	if len(to) == 0 {
+		for i := range r.servers {
+			to = append(to, i)
+		}
+	}
+	for _, i := range to {
+		r.servers[i].Receive(r.now, server.Master, &msg.MapUpdate{Map: m})
+	}
+	for i, s := range r.servers {
+		for j := range r.servers {
+			if i != j && !r.dead[i] && !r.dead[j] {
+				s.Connected(r.now, bootOf+slots.Boot(j))
+			}
+		}
+	}
+	r.settle()
+}
+
+// settle delivers messages until there are none.
+func (r *rig) settle() {
+	for busy := true; busy; {
+		busy = false
+		for i, s := range r.servers {
+			if r.dead[i] {
+				continue
+			}
+			for s.Pump(r.now) {
+			}
+			s.Flush(r.now)
+			for _, o := range s.Out() {
+				busy = true
+				if o.To == server.Master {
+					r.toMe[i] = append(r.toMe[i], o.Message)
+					if b, ok := o.Message.(*msg.Beat); ok && !r.mute {
+						s.Receive(r.now, server.Master, &msg.Granted{Sent: b.Sent, Epoch: r.m.Epoch})
+					}
+					continue
+				}
+				j := int(o.To - bootOf)
+				if !r.dead[j] && !r.cut[[2]int{i, j}] {
+					r.servers[j].Receive(r.now, bootOf+slots.Boot(i), o.Message)
+				}
+			}
+		}
+	}
+}
+
+// pass lets time pass.
+func (r *rig) pass(d time.Duration) {
+	for end := r.now.Mono + int64(d); r.now.Mono < end; {
+		step := min(end-r.now.Mono, int64(20*time.Millisecond))
+		r.now.Mono += step
+		r.now.Wall += step
+		for i, s := range r.servers {
+			if !r.dead[i] {
+				s.Tick(r.now)
+			}
+		}
+		r.settle()
+	}
+}
+
+// request is a call, and what came of it.
+type request struct {
+	call  server.Call
+	value []byte // to be written, if not nil
+	got   string
+	done  bool
+}
+
+func (q *request) Execute(s *server.Server) {
+	key := q.call.Keys[0]
+	if q.value == nil {
+		it, ok := s.Get(key)
+		if q.got = string(it.Value); !ok {
+			q.got = "(none)"
+		}
+		return
+	}
+	q.got = "done"
+	if _, err := s.Update(key, func(it *store.Item, _ bool) store.Action {
+		it.Value = q.value
+		return store.Write
+	}); err != nil {
+		q.got = err.Error()
+	}
+}
+
+func (q *request) Repeat(uint64) { q.got = "done before" }
+
+func (q *request) Fail(f server.Failure) {
+	q.got = [...]string{"moved", "lost", "unavailable", "unknown", "answered"}[f.Kind]
+	if f.Kind == server.Moved {
+		q.got += " " + f.Addr
+	}
+}
+
+// do makes a call and delivers what can be; q.got is "" while it isn't done.
+func (r *rig) do(at int, key, value string, op msg.Op) *request {
+	q := &request{}
+	if value != "" {
+		q.value = []byte(value)
+	}
+	q.call = server.Call{Keys: [][]byte{[]byte(key)}, Op: op, Exec: q}
+	r.servers[at].Do(r.now, &q.call)
+	r.settle()
+	r.reap()
+	return q
+}
+
+func (r *rig) reap() {
+	for _, s := range r.servers {
+		for _, c := range s.Done() {
+			c.Exec.(*request).done = true
+		}
+	}
+}
+
+func (r *rig) want(q *request, got string) {
+	r.t.Helper()
+	r.reap()
+	is := q.got
+	if !q.done {
+		is = ""
+	}
+	if is != got {
+		r.t.Errorf("%s: got %q, want %q", q.call.Keys[0], is, got)
+	}
+}
+
+func (r *rig) get(at int, key, want string) {
+	r.t.Helper()
+	r.want(r.do(at, key, "", msg.Op{}), want)
+}
+
+func (r *rig) put(at int, key, value string) {
+	r.t.Helper()
+	r.want(r.do(at, key, value, msg.Op{}), "done")
+}
+
+// told is how many messages like m the master has had from a server since it was
+// asked last.
+func told[M msg.Message](r *rig, from int) (all []M) {
+	rest := r.toMe[from][:0]
+	for _, m := range r.toMe[from] {
+		if is, ok := m.(M); ok {
+			all = append(all, is)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	r.toMe[from] = rest
+	return all
+}
+
+// fresh makes server 0 the primary of everything.
+func (r *rig) fresh() {
+	r.issue(func(m *slots.Map) {
+		for i := range m.Rows {
+			m.Rows[i].Primary, m.Rows[i].Fresh = 0, true
+		}
+	})
+}
+
+// row changes every row.
+func (r *rig) rows(change func(*slots.Row), to ...int) {
+	r.t.Helper()
+	r.issue(func(m *slots.Map) {
+		for i := range m.Rows {
+			change(&m.Rows[i])
+		}
+	}, to...)
+}
+
+// joined makes server i an InSync copy of all of server 0's slots.
+func (r *rig) joined(i int16) {
+	r.t.Helper()
+	told[*msg.Filled](r, 0)
+	r.rows(func(row *slots.Row) { row.Set(i, slots.Filling) })
+	if f := told[*msg.Filled](r, 0); len(f) == 0 || f[len(f)-1].Epoch != r.m.Epoch {
+		r.t.Fatalf("after the fill the master was told %v", f)
+	}
+	r.rows(func(row *slots.Row) { row.Set(i, slots.Joining) })
+	told[*msg.Beat](r, 0)
+	r.pass(300 * time.Millisecond)
+	if b := told[*msg.Beat](r, 0); len(b) == 0 || b[len(b)-1].Acked != r.m.Epoch {
+		r.t.Fatalf("the epoch was not acknowledged: %v", b)
+	}
+	r.rows(func(row *slots.Row) { row.Set(i, slots.InSync) })
+}
+
+func TestAlone(t *testing.T) {
+	r := newRig(t, 1, 1)
+	q := r.do(0, "a", "1", msg.Op{})
+	r.want(q, "") // no map yet
+	r.fresh()
+	r.want(q, "done")
+	r.get(0, "a", "1")
+	r.get(0, "b", "(none)")
+	r.mute = true
+	r.pass(2 * time.Second)
+	q = r.do(0, "a", "", msg.Op{})
+	r.want(q, "") // without the master's promise
+	r.pass(server.DefaultWait + time.Second)
+	r.want(q, "unavailable")
+}
+
+func TestCopyAndPromotion(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	for i := range 100 {
+		r.put(0, fmt.Sprint(i), fmt.Sprint("v", i))
+	}
+	r.joined(1)
+	r.put(0, "1", "new")
+	r.get(1, "1", "moved 10.0.0.0:1")
+	r.mute = true // no need of the master
+	r.pass(3 * time.Second)
+	r.get(0, "1", "new")
+	r.dead[0] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.mute = false
+	q := r.do(1, "1", "", msg.Op{})
+	r.want(q, "") // its promise runs
+	r.pass(server.DefaultLease)
+	r.want(q, "new")
+	for i := 2; i < 100; i++ {
+		r.get(1, fmt.Sprint(i), fmt.Sprint("v", i))
+	}
+}
+
+func TestWriteWaitsForCopy(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.joined(1)
+	r.cut[[2]int{0, 1}] = true
+	w := r.do(0, "k", "x", msg.Op{})
+	read := r.do(0, "k", "", msg.Op{})
+	r.want(w, "")
+	r.want(read, "")
+	r.get(0, "other", "(none)")
+	told[*msg.DropCopy](r, 0)
+	r.pass(700 * time.Millisecond)
+	d := told[*msg.DropCopy](r, 0)
+	if len(d) == 0 || d[0].Epoch != r.m.Epoch || d[0].Boot != bootOf+1 {
+		t.Fatalf("the master was asked: %v", d)
+	}
+	r.rows(func(row *slots.Row) { row.Remove(1) }, 0)
+	r.want(w, "done")
+	r.want(read, "x")
+}
+
+func TestHandOver(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.put(0, "1", "a")
+	r.joined(1)
+	all := make([]slots.Slot, slots.Count)
+	for i := range all {
+		all[i] = slots.Slot(i)
+	}
+	r.servers[0].Receive(r.now, server.Master, &msg.HandOver{Epoch: r.m.Epoch, To: bootOf + 1, Slots: all})
+	r.settle()
+	g := told[*msg.GaveUp](r, 0)
+	if len(g) != 1 || len(g[0].Slots) != slots.Count || g[0].To != bootOf+1 {
+		t.Fatalf("gave up %v", g)
+	}
+	q := r.do(0, "1", "", msg.Op{})
+	r.want(q, "")
+	r.issue(func(*slots.Map) {}) // a map that changes nothing gives nothing back
+	r.want(q, "")
+	r.rows(func(row *slots.Row) {
+		row.Primary = 1
+		row.Remove(1)
+		row.Set(0, slots.InSync)
+	})
+	r.want(q, "moved 10.0.0.1:1")
+	r.get(1, "1", "a")
+	r.put(1, "1", "b")
+	r.get(1, "1", "b")
+}
+
+func TestRepeat(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	op := msg.Op{Client: 5, Number: 1, Oldest: 1}
+	r.want(r.do(0, "k", "x", op), "done")
+	r.want(r.do(0, "k", "x", op), "done before")
+	r.joined(1)
+	r.put(0, "k", "y")
+	r.dead[0] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.pass(2 * time.Second)
+	r.want(r.do(1, "k", "x", op), "done before")
+	r.get(1, "k", "y")
+	r.want(r.do(1, "k", "z", msg.Op{Client: 5, Number: 3, Oldest: 3}), "done")
+	r.want(r.do(1, "k", "x", op), "answered")
+}
+
+// The old primary's last write reached one of two copies, the other is promoted.
+func TestResync(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.fresh()
+	r.put(0, "k", "old")
+	r.joined(1)
+	r.joined(2)
+	r.cut[[2]int{0, 2}] = true
+	w := r.do(0, "k", "lost", msg.Op{})
+	n := r.do(0, "n", "lost too", msg.Op{})
+	r.want(w, "")
+	r.want(n, "")
+	r.dead[0] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 2
+			m.Rows[i].Remove(2)
+		}
+	})
+	r.pass(2 * time.Second)
+	r.get(2, "k", "old")
+	r.get(2, "n", "(none)")
+	r.dead[2] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[2].Dead, m.Servers[2].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.pass(2 * time.Second)
+	r.get(1, "k", "old")
+	r.get(1, "n", "(none)")
+}
+
+// The same, and the copy that has the write is promoted: then it stands.
+func TestTailStands(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.fresh()
+	r.put(0, "k", "old")
+	r.joined(1)
+	r.joined(2)
+	r.cut[[2]int{0, 2}] = true
+	r.want(r.do(0, "k", "new", msg.Op{}), "")
+	r.dead[0] = true
+	r.cut[[2]int{1, 2}] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.pass(1600 * time.Millisecond)
+	q := r.do(1, "k", "", msg.Op{})
+	r.want(q, "") // not at its other copy yet
+	delete(r.cut, [2]int{1, 2})
+	r.pass(time.Second)
+	r.want(q, "new")
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// undone is a write of a copy that may have had no answer yet: should its primary
+// die, the next one may not have it.
+type undone struct {
+	number uint64 // of the item, among those from that primary
+	item   msg.Item
+	was    *msg.Entry // what it took the place of, nil if nothing
+}
+
+// trim forgets what won't be undone.
+func (p *peer) trim(answered uint64) {
+	n := 0
+	for n < len(p.undo) && p.undo[n].number <= answered {
+		n++
+	}
+	if p.undo = p.undo[n:]; len(p.undo) == 0 {
+		p.undo = nil
+	}
+}
+
+// receiveBatch takes the items that it has not yet, in order.
+func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
+	p.known = later(p.known, m.Epoch)
+	if s.cur == nil || s.cur.Epoch.Before(m.Epoch) {
+		return // its map was lost with an earlier connection, and will come again with the items
+	}
+	behind := m.Epoch.Before(s.cur.Epoch)
+	for i := range m.Items {
+		n := m.First + uint64(i)
+		if n <= p.taken {
+			continue
+		}
+		if n > p.taken+1 {
+			return
+		}
+		if !s.take(p, n, &m.Items[i], behind) {
+			// What the sender believes is over. It has to learn that before it
+			// takes an acknowledgement for a copy.
+			s.inform(p)
+			break
+		}
+		p.taken = n
+		p.ackDue = true
+	}
+	if len(m.Items) > 0 && m.First+uint64(len(m.Items)) <= p.taken+1 {
+		p.ackDue = true // repeated: then an Ack may have been lost
+	}
+	p.trim(m.Answered)
+}
+
+// take takes one item. False says that the sender, which is behind, has to have
+// this server's map first.
+func (s *Server) take(p *peer, number uint64, it *msg.Item, behind bool) bool {
+	sl := &s.slots[it.Slot]
+	row := &s.cur.Rows[it.Slot]
+	state, isCopy := row.Copy(s.me)
+	if row.Primary != p.index || p.index == slots.None || !isCopy || sl.role != copying {
+		return !behind
+	}
+	switch it.Kind {
+	case msg.Begin:
+		if state != slots.Filling {
+			return !behind
+		}
+		s.empty(sl)
+		sl.role, sl.begun, sl.seq = copying, true, it.Seq
+		return true
+	case msg.Resync:
+		s.resync(sl, it.Seq)
+		return true
+	}
+	if !sl.begun {
+		return !behind && state == slots.Filling
+	}
+	switch it.Kind {
+	case msg.Write:
+		if it.Seq > sl.seq {
+			was := s.apply(sl, it)
+			p.undo = append(p.undo, undone{number, *it, was})
+		}
+	case msg.Chunk:
+		for i := range it.Entries {
+			s.put(sl, it.Entries[i])
+		}
+	case msg.Past:
+		for _, op := range it.Ops {
+			sl.remember(op)
+		}
+	case msg.End:
+		sl.whole = true
+	}
+	return true
+}
+
+// apply carries out a write on a copy, and returns what was there before.
+func (s *Server) apply(sl *slot, it *msg.Item) (was *msg.Entry) {
+	sl.seq = it.Seq
+	sl.remember(it.Op)
+	if !it.Entry.Gone {
+		_, was = s.put(sl, it.Entry)
+		return was
+	}
+	if e := sl.entries[it.Entry.Key]; e != nil {
+		was = &msg.Entry{}
+		*was = e.Entry
+		s.drop(sl, e)
+	}
+	return was
+}
+
+// resync undoes the writes of a slot after seq that may have had no answer: the
+// slot's new primary sends those that it has itself next.
+func (s *Server) resync(sl *slot, seq uint64) {
+	for _, u := range s.tail(sl.id, true) {
+		if u.item.Seq <= seq {
+			continue
+		}
+		sl.disremember(u.item.Op)
+		if e := sl.entries[u.item.Entry.Key]; u.was != nil {
+			s.put(sl, *u.was)
+		} else if e != nil {
+			s.drop(sl, e)
+		}
+		sl.seq = min(sl.seq, u.item.Seq-1)
+	}
+}
+
+// tail takes the writes of a slot that may have had no answer out of the logs, and
+// returns them: the newest first, if so asked, else the oldest.
+func (s *Server) tail(id slots.Slot, newestFirst bool) (tail []undone) {
+	for _, p := range s.order {
+		if !slices.ContainsFunc(p.undo, func(u undone) bool { return u.item.Slot == id }) {
+			continue
+		}
+		var rest []undone
+		for _, u := range p.undo {
+			if u.item.Slot == id {
+				tail = append(tail, u)
+			} else {
+				rest = append(rest, u)
+			}
+		}
+		p.undo = rest
+	}
+	slices.SortFunc(tail, func(a, b undone) int {
+		if newestFirst {
+			a, b = b, a
+		}
+		return cmp.Compare(a.item.Seq, b.item.Seq)
+	})
+	return tail
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// sweepSlots is how many slots a Tick looks through for what is over: all of them
+// in a minute, at 50 Ticks a second.
+const sweepSlots = 10
+
+// Tick does what is due.
+func (s *Server) Tick(now Time) {
+	s.now = now
+	if s.reset {
+		return
+	}
+	if now.Mono-s.master.beatAt >= int64(s.cfg.Renew) {
+		s.beat()
+		for _, p := range s.order {
+			s.ask(p)
+		}
+	}
+	s.wake()
+	s.feed()
+	s.checkAcked()
+	s.unpark = s.unpark || len(s.parked) > 0 // some may have waited too long
+	for _, p := range s.order {
+		s.attend(p)
+	}
+	if s.goAway && !s.released && now.Mono-s.askedGo >= int64(s.cfg.Patience) {
+		s.askToGo()
+	}
+	s.sweep()
+}
+
+// beat gives the master a sign of life, and asks for its promise.
+func (s *Server) beat() {
+	s.master.beatAt = s.now.Mono
+	b := &msg.Beat{
+		Sent: s.now.Mono, Epoch: s.epoch(), Acked: s.acked, Full: s.full(),
+		Keys: s.keys, Bytes: s.bytes, Limit: s.cfg.Limit,
+	}
+	for _, p := range s.order {
+		if p.distrust > s.now.Mono || p.index != slots.None && !p.up {
+			b.Distrusted = append(b.Distrusted, p.boot)
+		}
+		if len(p.fill) > 0 {
+			b.Fills = append(b.Fills, msg.Fill{
+				To: p.boot, Slots: uint32(len(p.fill)), Left: uint32(len(p.fill) - p.next),
+				Keys: p.fillKeys, Bytes: p.fillBytes,
+			})
+		}
+	}
+	s.tell(b)
+}
+
+// attend looks after one peer: copies that don't answer, promises that don't come,
+// items that may be lost, and whether it is remembered at all.
+func (s *Server) attend(p *peer) {
+	if p.index == slots.None {
+		if p.promised <= s.now.Mono && len(p.undo) == 0 && !p.up {
+			s.forget(p)
+		}
+		return
+	}
+	if late := s.lateness(p); late >= s.cfg.Patience {
+		if p.up && s.now.Mono-p.againAt >= int64(s.cfg.Patience) {
+			p.againAt, p.sent, p.known = s.now.Mono, p.acked, slots.Epoch{}
+		}
+		if s.now.Mono-p.droppedAt >= int64(s.cfg.Renew) {
+			p.droppedAt = s.now.Mono
+			p.distrust = s.now.Mono + int64(s.cfg.Distrust)
+			s.tell(&msg.DropCopy{Epoch: s.cur.Epoch, Boot: p.boot, Reason: fmt.Sprintf("no answer for %s", late.Round(time.Millisecond))})
+		}
+	}
+	s.checkFilled(p)
+}
+
+// lateness is for how long p has owed an answer that others wait for.
+func (s *Server) lateness(p *peer) (late time.Duration) {
+	for i := range p.queue {
+		if q := &p.queue[i]; q.waits && !q.w.done {
+			late = time.Duration(s.now.Mono - q.at)
+			break
+		}
+	}
+	if p.granted <= s.now.Mono && s.needs(p) {
+		late = max(late, time.Duration(s.now.Mono-max(p.granted, p.metAt)))
+	}
+	return late
+}
+
+// needs says whether slots can't be served without p's promise.
+func (s *Server) needs(p *peer) bool {
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.role == serving || sl.role == handing {
+			if c := sl.copyAt(p); c != nil && c.state != slots.Filling {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Server) forget(p *peer) {
+	delete(s.peers, p.boot)
+	for i := range s.order {
+		if s.order[i] == p {
+			s.order = append(s.order[:i], s.order[i+1:]...)
+			return
+		}
+	}
+}
+
+// sweep removes entries that have expired, and forgets writes of long ago, in some
+// of the slots.
+func (s *Server) sweep() {
+	for range sweepSlots {
+		sl := &s.slots[s.sweepAt]
+		s.sweepAt = (s.sweepAt + 1) % len(s.slots)
+		if sl.role == none {
+			continue
+		}
+		for i := len(sl.list) - 1; i >= 0; i-- {
+			if e := sl.list[i]; e.pending == nil && expired(&e.Entry, s.now.Wall) {
+				s.drop(sl, e)
+			}
+		}
+		sl.forgetOps(s.now.Wall - int64(s.cfg.Remember))
+	}
+}
+
+// Settled says that this server has its share: as many slots as it shall have at
+// least, all served, and that it is no copy that is yet to join.
+func (s *Server) Settled() bool {
+	if s.cur == nil || s.me == slots.None {
+		return false
+	}
+	servers, mine := 0, 0
+	for _, at := range s.cur.Servers {
+		if !at.Dead && !at.Leaving {
+			servers++
+		}
+	}
+	for i := range s.cur.Rows {
+		row := &s.cur.Rows[i]
+		if row.Primary == s.me {
+			if s.slots[i].role != serving {
+				return false
+			}
+			mine++
+		} else if state, ok := row.Copy(s.me); ok && state != slots.InSync {
+			return false
+		}
+	}
+	return servers > 0 && mine >= slots.Count/servers
+}

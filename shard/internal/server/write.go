@@ -1,0 +1,182 @@
+package server
+
+import (
+	"slices"
+
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// write is a write that has no answer yet.
+type write struct {
+	slot    *slot
+	seq     uint64
+	key     string
+	gen     uint64  // see genCount
+	waiting int     // copies that it waits for
+	calls   []*Call // held back until it is answered
+	done    bool    // answered, or lost with the slot
+}
+
+func (w *write) holds(c *Call) bool { return slices.Contains(w.calls, c) }
+
+// write makes e what is at its key, sends it to the copies, and answers it when
+// they have it.
+func (s *Server) write(sl *slot, e msg.Entry) {
+	sl.seq++
+	at, _ := s.put(sl, e)
+	var op msg.Op
+	if s.call.wrote = true; s.call.Op.Client != 0 {
+		op = s.call.Op
+		op.Version, op.At = sl.seq, s.now.Wall
+		sl.remember(op)
+	}
+	s.spread(sl, at, msg.Item{Kind: msg.Write, Slot: sl.id, Seq: sl.seq, Entry: at.Entry, Op: op})
+	s.commit(sl)
+}
+
+// spread sends a write to the copies; at is where it is.
+func (s *Server) spread(sl *slot, at *entry, it msg.Item) {
+	w := &write{slot: sl, seq: it.Seq, key: at.Key, gen: s.writes.newest()}
+	s.writes.add()
+	at.pending = w
+	sl.writes = append(sl.writes, w)
+	for i := range sl.copies {
+		c := &sl.copies[i]
+		if !c.begun {
+			continue
+		}
+		waits := c.state != slots.Filling
+		if waits {
+			w.waiting++
+		}
+		c.peer.push(it, w, waits, s.now.Mono)
+	}
+}
+
+// commit answers the slot's writes that have waited long enough, in order.
+func (s *Server) commit(sl *slot) {
+	for len(sl.writes) > 0 {
+		w := sl.writes[0]
+		if w.waiting > 0 && !s.cfg.Planted.AnswerEarly {
+			return
+		}
+		if !s.mayAnswer(sl) {
+			if !slices.Contains(s.starved, sl.id) {
+				s.starved = append(s.starved, sl.id)
+			}
+			return
+		}
+		sl.writes[0] = nil
+		sl.writes = sl.writes[1:]
+		s.answer(sl, w)
+	}
+	sl.writes = nil
+	if sl.role == handing {
+		s.handedOver(sl)
+	}
+}
+
+// mayAnswer says whether writes of the slot may be answered that all of its copies
+// have: there have to be as many as the table asks for, and without any, somebody
+// has to have promised that the slot is still this server's.
+func (s *Server) mayAnswer(sl *slot) bool {
+	n := sl.required()
+	if 1+n < s.cur.MinCopies {
+		return false
+	}
+	return n > 0 || s.leasedByMaster()
+}
+
+// required is how many copies the slot's writes and reads wait for.
+func (sl *slot) required() (n int) {
+	for i := range sl.copies {
+		if sl.copies[i].state != slots.Filling {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Server) answer(sl *slot, w *write) {
+	s.close(w)
+	if e := sl.entries[w.key]; e != nil && e.pending == w {
+		if e.pending = nil; e.Gone {
+			s.drop(sl, e)
+		}
+	}
+	for _, c := range w.calls {
+		s.release(c)
+	}
+	w.calls = nil
+}
+
+func (s *Server) close(w *write) {
+	w.done = true
+	s.writes.done(w.gen)
+}
+
+// feed answers the writes that waited for something else than copies.
+func (s *Server) feed() {
+	starved := s.starved
+	s.starved = nil
+	for _, id := range starved {
+		s.commit(&s.slots[id])
+	}
+}
+
+// lose gives up the writes of a slot that is not this server's any more. Calls
+// that its client can tell again, and those that only read, are sent where it is.
+func (s *Server) lose(sl *slot) {
+	f, _ := s.elsewhere(sl.id)
+	for _, w := range sl.writes {
+		s.close(w)
+		if e := sl.entries[w.key]; e != nil && e.pending == w {
+			e.pending = nil
+		}
+		for _, c := range w.calls {
+			if g := f; !c.failed {
+				if c.wrote && c.Op.Client == 0 {
+					g.Kind = Unknown
+				}
+				s.fail(c, g)
+			}
+			s.release(c)
+		}
+	}
+	sl.writes = nil
+}
+
+// genCount counts unanswered writes by generations, which maps begin.
+type genCount struct {
+	first uint64
+	open  []int // by generation, from first on; there is always one
+}
+
+func (g *genCount) newest() uint64 { return g.first + uint64(len(g.open)) - 1 }
+
+// begin begins a generation and returns the one before.
+func (g *genCount) begin() uint64 {
+	g.open = append(g.open, 0)
+	return g.newest() - 1
+}
+
+func (g *genCount) add() { g.open[len(g.open)-1]++ }
+
+func (g *genCount) done(gen uint64) {
+	g.open[gen-g.first]--
+	for len(g.open) > 1 && g.open[0] == 0 {
+		g.open = g.open[1:]
+		g.first++
+	}
+}
+
+// over says whether all writes of gen and the generations before it are done.
+func (g *genCount) over(gen uint64) bool {
+	for i := g.first; i <= gen; i++ {
+		if g.open[i-g.first] > 0 {
+			return false
+		}
+	}
+	return true
+}
