@@ -43,6 +43,9 @@ func Of[K string | []byte](key K) Slot {
 }
 
 func hashed[K string | []byte](key K) Slot {
+	if b, ok := any(key).([]byte); ok {
+		return Slot(xxh3.Hash(b) % Count)
+	}
 	return Slot(xxh3.HashString(string(key)) % Count)
 }
 
@@ -109,7 +112,11 @@ type Row struct {
 	Primary int16
 	// Fresh says that the primary begins with nothing because nobody had
 	// anything before. It stays until the primary is known to have begun.
-	Fresh  bool
+	Fresh bool
+	// Held is 0, or 1 more than the index in Map.Held of the epoch that the row
+	// is from: whoever made this map knew no later one, and had not heard all
+	// those who might.
+	Held   uint16
 	n      uint8
 	copies [maxBackups]Copy
 }
@@ -184,7 +191,18 @@ type Map struct {
 	// without how many no write is answered; both at least 1.
 	Copies, MinCopies int
 	Servers           []Server
-	Rows              []Row // Count of them
+	// Held are the epochs that held rows are from.
+	Held []Epoch
+	Rows []Row // Count of them
+}
+
+// RowEpoch returns the epoch in which a slot's row was decided: m's, or for a row
+// that is held an earlier one.
+func (m *Map) RowEpoch(s Slot) Epoch {
+	if h := m.Rows[s].Held; h > 0 {
+		return m.Held[h-1]
+	}
+	return m.Epoch
 }
 
 // Index returns the index of the server with a boot ID, or None.
@@ -201,6 +219,7 @@ func (m *Map) Index(b Boot) int16 {
 func (m *Map) Clone() *Map {
 	c := *m
 	c.Servers = append([]Server(nil), m.Servers...)
+	c.Held = append([]Epoch(nil), m.Held...)
 	c.Rows = append([]Row(nil), m.Rows...)
 	return &c
 }

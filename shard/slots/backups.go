@@ -1,0 +1,363 @@
+package slots
+
+import (
+	"slices"
+	"sort"
+)
+
+// backups spreads copies over servers, once each slot has its primary.
+type backups struct {
+	rows  []Want
+	was   []Want // rows before fill
+	n     int
+	each  int      // how many a slot shall have
+	owned [][]Slot // by primary
+	over  []int    // by server: how many backups it has above its share
+}
+
+func placeBackups(rows []Want, n, each int) {
+	b := &backups{rows: rows, n: n, each: each, owned: grouped(rows, n)}
+	b.trim()
+	if each == 0 {
+		return
+	}
+	b.was = slices.Clone(rows)
+	b.fill()
+	b.even()
+	b.complete()
+	b.chain()
+}
+
+// trim drops what rows have beyond each, of those who have most, and finds out who
+// is over.
+func (b *backups) trim() {
+	has := make([]int, b.n)
+	for s := range b.rows {
+		for _, v := range b.rows[s].Backups() {
+			has[v]++
+		}
+	}
+	for s := range b.rows {
+		w := &b.rows[s]
+		for len(w.Backups()) > b.each {
+			most := slices.MaxFunc(w.Backups(), func(u, v int16) int { return has[u] - has[v] })
+			has[most]--
+			w.replace(most, None)
+		}
+	}
+	b.over = surplus(has, Count*b.each)
+}
+
+// fill gives rows that lack backups those who are short. Rows that have all of those
+// already go on lacking.
+func (b *backups) fill() {
+	pairs := b.pairs()
+	turn := make([]int, b.n) // by primary: who had one last
+	for p := range turn {
+		turn[p] = p
+	}
+	for i := range b.rows {
+		s := scatter(i)
+		w := &b.rows[s]
+		for b.lacks(w) {
+			p := w[0]
+			v := b.next(w, pairs[p], &turn[p])
+			if v == None {
+				break
+			}
+			w.add(v)
+			b.over[v]++
+			if pairs[p] != nil {
+				pairs[p][v]++
+			}
+		}
+	}
+}
+
+// pairs counts for each primary how many of its slots each server backs up. With
+// more pairs of servers than slots it counts nothing: each is nil.
+func (b *backups) pairs() [][]int {
+	pairs := make([][]int, b.n)
+	if b.n*b.n > Count {
+		return pairs
+	}
+	for p := range pairs {
+		pairs[p] = make([]int, b.n)
+	}
+	for s := range b.rows {
+		for _, v := range b.rows[s].Backups() {
+			pairs[b.rows[s][0]][v]++
+		}
+	}
+	return pairs
+}
+
+// complete gives rows that still lack backups whoever is nearest to being short.
+func (b *backups) complete() {
+	for s := range b.rows {
+		w := &b.rows[s]
+		for b.lacks(w) {
+			v := b.least(w)
+			w.add(v)
+			b.over[v]++
+		}
+	}
+}
+
+func (b *backups) lacks(w *Want) bool { return len(w.Backups()) < b.each }
+
+// choices is how many of those who are short are looked at for one backup. More
+// make it hardly more even, and it would take long among a hundred servers.
+const choices = 8
+
+// next chooses, of the next ones in turn who are short and not in w, one who is
+// most short and backs up few of the primary's slots.
+func (b *backups) next(w *Want, pair []int, turn *int) int16 {
+	best, least := None, 0
+	v := *turn
+	seen := 0
+	for range b.n {
+		if v++; v == b.n {
+			v = 0
+		}
+		if b.over[v] >= 0 {
+			continue
+		}
+		score := b.over[v]
+		if pair != nil {
+			score += pair[v]
+		}
+		if (best == None || score < least) && !w.Has(int16(v)) {
+			best, least = int16(v), score
+		}
+		if seen++; seen >= choices && best != None {
+			break
+		}
+	}
+	if best != None {
+		*turn = int(best)
+	}
+	return best
+}
+
+// least returns who of those not in w is furthest below its share, or least above.
+func (b *backups) least(w *Want) int16 {
+	least := None
+	for v := range int16(b.n) {
+		if !w.Has(v) && (least == None || b.over[v] < b.over[least]) {
+			least = v
+		}
+	}
+	return least
+}
+
+// held returns the slots that each server is a backup of, those of one primary
+// together and in order.
+func (b *backups) held() [][]Slot {
+	held := make([][]Slot, b.n)
+	for _, slots := range b.owned {
+		for _, s := range slots {
+			for _, v := range b.rows[s].Backups() {
+				held[v] = append(held[v], s)
+			}
+		}
+	}
+	return held
+}
+
+func (b *backups) move(s Slot, from, to int16) {
+	b.rows[s].replace(from, to)
+	b.over[from]--
+	b.over[to]++
+}
+
+// even moves backups from those who are over to those who are short: of each, of
+// those primaries' slots of whom it has most, evenly spaced.
+func (b *backups) even() {
+	short := newTurns(b.over)
+	if len(short.who) == 0 {
+		return
+	}
+	// taker returns to, or else who of those who are short is most so, if it can
+	// take s.
+	taker := func(s Slot, to int) int16 {
+		w := &b.rows[s]
+		if b.over[to] < 0 && !w.Has(int16(to)) {
+			return int16(to)
+		}
+		best := None
+		for _, v := range short.who {
+			if b.over[v] < 0 && !w.Has(int16(v)) && (best == None || b.over[v] < b.over[best]) {
+				best = int16(v)
+			}
+		}
+		return best
+	}
+	for from, slots := range b.held() {
+		// Once more if some of those picked could not be taken any more.
+		for moved := true; moved && b.over[from] > 0; {
+			moved = false
+			lots := b.able(from, slots, func(s Slot) bool { return taker(s, short.who[0]) != None })
+			for i, take := range level(lots, b.over[from], from) {
+				spaced(take, len(lots[i].able), from, b.n, func(k int) {
+					s := lots[i].able[k]
+					if to := taker(s, short.next()); to != None {
+						b.move(s, int16(from), to)
+						moved = true
+					}
+				})
+			}
+		}
+	}
+}
+
+// lot is what a server backs up of one primary.
+type lot struct {
+	all  int
+	able []Slot // those that may go
+}
+
+// able sorts slots, of those that from still backs up, by their primaries.
+func (b *backups) able(from int, slots []Slot, can func(s Slot) bool) []lot {
+	var lots []lot
+	last := None
+	for _, s := range slots {
+		w := &b.rows[s]
+		if !w.Has(int16(from)) {
+			continue
+		}
+		if w[0] != last {
+			last = w[0]
+			lots = append(lots, lot{})
+		}
+		g := &lots[len(lots)-1]
+		g.all++
+		if can(s) {
+			g.able = append(g.able, s)
+		}
+	}
+	return lots
+}
+
+// level says how many to take of each lot, n in all if there are as many, such
+// that the most that any has left is least; of who has one more than that, start
+// says who begins.
+func level(lots []lot, n, start int) []int {
+	above := func(g lot, keep int) int { return min(max(g.all-keep, 0), len(g.able)) }
+	// keep is the least that takes no more than n.
+	keep := sort.Search(Count, func(keep int) bool {
+		sum := 0
+		for _, g := range lots {
+			sum += above(g, keep)
+		}
+		return sum <= n
+	})
+	take := make([]int, len(lots))
+	for i, g := range lots {
+		take[i] = above(g, keep)
+		n -= take[i]
+	}
+	for i := 0; i < len(lots) && n > 0; i++ {
+		k := (start + i) % len(lots)
+		if take[k] < above(lots[k], keep-1) {
+			take[k]++
+			n--
+		}
+	}
+	return take
+}
+
+// spaced calls f with the indices of take out of length things, evenly spaced, in
+// order. Each of parts begins elsewhere, so that they don't all pick the same ones.
+func spaced(take, length, part, parts int, f func(i int)) {
+	for k := range take {
+		f((2*parts*k + 2*part + 1) * length / (2 * parts * take))
+	}
+}
+
+// chain moves one backup at a time from who has most, or to who has fewest,
+// through others if need be, until nobody has over one more than another.
+func (b *backups) chain() {
+	has := make([]int, b.n)
+	held := b.held()
+	for {
+		for v := range has {
+			has[v] = len(held[v])
+		}
+		most, least := slices.Max(has), slices.Min(has)
+		if most-least <= 1 {
+			return
+		}
+		if !b.path(held, func(v int) bool { return has[v] == most }, func(v int) bool { return has[v] <= most-2 }) &&
+			!b.path(held, func(v int) bool { return has[v] >= least+2 }, func(v int) bool { return has[v] == least }) {
+			return
+		}
+	}
+}
+
+// path finds a way on which a backup can go from a source to a sink, each on the
+// way passing on another one, and takes it. Of all ways it is one that takes the
+// fewest from who had them before fill.
+func (b *backups) path(held [][]Slot, source, sink func(v int) bool) bool {
+	type step struct {
+		from int16
+		slot Slot
+	}
+	came := make([]step, b.n)
+	seen := make([]bool, b.n)
+	var level []int16 // reached at the same cost
+	for v := range b.n {
+		if source(v) {
+			seen[v] = true
+			came[v].from = None
+			level = append(level, int16(v))
+		}
+	}
+	// reach appends to found who can take a slot that from has had, or has not.
+	reach := func(from int16, had bool, found []int16) (_ []int16, end int16) {
+		for _, s := range held[from] {
+			if b.was[s].Has(from) != had {
+				continue
+			}
+			for to := range int16(b.n) {
+				if seen[to] || b.rows[s].Has(to) {
+					continue
+				}
+				seen[to] = true
+				came[to] = step{from, s}
+				if sink(int(to)) {
+					return found, to
+				}
+				found = append(found, to)
+			}
+		}
+		return found, None
+	}
+	take := func(end int16) {
+		for c := came[end]; c.from != None; c = came[end] {
+			b.move(c.slot, c.from, end)
+			i := slices.Index(held[c.from], c.slot)
+			held[c.from] = slices.Delete(held[c.from], i, i+1)
+			held[end] = append(held[end], c.slot)
+			end = c.from
+		}
+	}
+	for len(level) > 0 {
+		var end int16
+		for i := 0; i < len(level); i++ {
+			if level, end = reach(level[i], false, level); end != None {
+				take(end)
+				return true
+			}
+		}
+		var next []int16
+		for _, from := range level {
+			if next, end = reach(from, true, next); end != None {
+				take(end)
+				return true
+			}
+		}
+		level = next
+	}
+	return false
+}
