@@ -42,17 +42,11 @@ func (s *Server) beat() {
 	s.master.beatAt = s.now.Mono
 	b := &msg.Beat{
 		Sent: s.now.Mono, Epoch: s.epoch(), Acked: s.acked, Full: s.full(),
-		Keys: s.keys, Bytes: s.bytes, Limit: s.cfg.Limit,
+		Keys: s.keys, Bytes: s.bytes, Limit: s.cfg.Limit, Fills: s.Fills(),
 	}
 	for _, p := range s.order {
 		if p.distrust > s.now.Mono || p.index != slots.None && !p.up {
 			b.Distrusted = append(b.Distrusted, p.boot)
-		}
-		if len(p.fill) > 0 {
-			b.Fills = append(b.Fills, msg.Fill{
-				To: p.boot, Slots: uint32(len(p.fill)), Left: uint32(len(p.fill) - p.next),
-				Keys: p.fillKeys, Bytes: p.fillBytes,
-			})
 		}
 	}
 	s.tell(b)

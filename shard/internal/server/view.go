@@ -1,0 +1,52 @@
+package server
+
+import (
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+	"github.com/torc-dht/torc/store"
+)
+
+// Limit is how many bytes the server may hold.
+func (s *Server) Limit() uint64 { return s.cfg.Limit }
+
+// Items appends what there is in a slot that this server is the primary of, but
+// not what may yet turn out never to have been.
+func (s *Server) Items(to []store.Item, id slots.Slot) []store.Item {
+	if sl := &s.slots[id]; sl.mine() {
+		for _, e := range sl.list {
+			if !e.Gone {
+				to = append(to, item(&e.Entry))
+			}
+		}
+	}
+	return to
+}
+
+// Share counts the slots that this server is the primary of, those of which it is
+// an InSync copy, and those of which it is about to be.
+func (s *Server) Share() (primaries, backups, filling uint32) {
+	for i := range s.slots {
+		switch sl := &s.slots[i]; {
+		case sl.mine():
+			primaries++
+		case sl.role == copying && sl.state == slots.InSync:
+			backups++
+		case sl.role == copying:
+			filling++
+		}
+	}
+	return primaries, backups, filling
+}
+
+// Fills says how far the filling of copies is.
+func (s *Server) Fills() (fills []msg.Fill) {
+	for _, p := range s.order {
+		if len(p.fill) > 0 {
+			fills = append(fills, msg.Fill{
+				To: p.boot, Slots: uint32(len(p.fill)), Left: uint32(len(p.fill) - p.next),
+				Keys: p.fillKeys, Bytes: p.fillBytes,
+			})
+		}
+	}
+	return fills
+}
