@@ -30,7 +30,8 @@ func (h promptBatches) ServeBatch(b *Batch) {
 // their order, and then ends them in none.
 type lateBatches struct{ Handler }
 
-func inBatches(h Handler) Handler { return lateBatches{h} }
+// InBatches makes h a BatchHandler that answers late.
+func InBatches(h Handler) Handler { return lateBatches{h} }
 
 func (h lateBatches) ServeBatch(b *Batch) {
 	go func() {
@@ -117,7 +118,7 @@ func TestBatchValues(t *testing.T) {
 		}
 	}
 	conn := &scriptConn{script: []byte(script.String()), size: 16 << 10}
-	newServerConn(&Server{Handler: inBatches(NewHandler(store.New(store.Config{})))}, conn).serve()
+	newServerConn(&Server{Handler: InBatches(NewHandler(store.New(store.Config{})))}, conn).serve()
 	if conn.answers.String() != want.String() {
 		t.Errorf("got %d bytes, want %d, or others", conn.answers.Len(), want.Len())
 	}

@@ -144,3 +144,32 @@ func TestValueOverTheClientsLimit(t *testing.T) {
 func TestConformanceOurServer(t *testing.T) {
 	memcachetest.Run(t, startServer(t, &memcache.Server{Handler: newHandler()}))
 }
+
+func TestConformanceInBatches(t *testing.T) {
+	memcachetest.Run(t, startServer(t, &memcache.Server{Handler: memcache.InBatches(newHandler())}))
+}
+
+// TestManyCallersInBatches has many callers share connections to a server that
+// carries out what comes together and answers it in any order: each gets its own.
+func TestManyCallersInBatches(t *testing.T) {
+	t.Parallel()
+	c := memcache.NewClient(startServer(t, &memcache.Server{Handler: memcache.InBatches(newHandler())}), memcache.Config{})
+	defer c.Close()
+	ctx := context.Background()
+	var callers sync.WaitGroup
+	for i := range 64 {
+		callers.Go(func() {
+			key := fmt.Sprint("key", i)
+			for n := range 200 {
+				value := fmt.Sprint(key, " ", n)
+				_, err := c.SetOp(ctx, memcache.Item{Key: key, Value: []byte(value)}, memcache.ModeSet, memcache.OpID{Client: uint64(i), Number: uint64(n)})
+				item, err2 := c.Get(ctx, key)
+				if err := errors.Join(err, err2); err != nil || string(item.Value) != value {
+					t.Errorf("%q, %v; want %q", item.Value, err, value)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+}

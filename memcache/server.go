@@ -35,7 +35,7 @@ var ErrServerClosed = errors.New("memcache: server closed")
 // input buffer of 16 KiB (of up to 256 KiB while it sends a long get), an output
 // buffer of 80 KiB while it has requests, and at most one value, for which memory
 // is taken as it arrives. A client that does not read its answers is not read
-// from. A BatchHandler costs up to 512 KiB more while there are requests: 128 of
+// from. A BatchHandler costs up to 1 MiB more while there are requests: MaxBatch of
 // them, and their answers but for values that are the handler's.
 type Server struct {
 	// Addr is where ListenAndServe listens; "" means 127.0.0.1:11211.
@@ -49,6 +49,10 @@ type Server struct {
 	// MaxItemSize is the largest value, in bytes; 0 means DefaultMaxItemSize.
 	// Larger ones get SERVER_ERROR and are read past.
 	MaxItemSize int
+	// KeepTooLarge leaves the item that is there when a larger value than
+	// MaxItemSize is refused. Without it the item goes, as memcached's does, so
+	// that nobody takes a cache's old value for the new one.
+	KeepTooLarge bool
 	// ReadTimeout is how long a request may take to arrive from its first byte
 	// on, and a TLS handshake; 0 means DefaultReadTimeout, less is for ever.
 	ReadTimeout time.Duration

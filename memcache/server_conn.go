@@ -305,7 +305,7 @@ func (c *serverConn) request(line []byte) error {
 // same.
 func (c *serverConn) tooLarge(r *Request, n int) error {
 	c.srv.stats.storeTooLarge.Add(1)
-	if r.Mode == ModeSet || r.form.meta() {
+	if !c.srv.KeepTooLarge && (r.Mode == ModeSet || r.form.meta()) {
 		drop := Request{Op: OpDelete, Key: r.Key, BinaryKey: r.BinaryKey, Noreply: true}
 		if c.batcher != nil {
 			b := newBatch()

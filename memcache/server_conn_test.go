@@ -82,7 +82,7 @@ func FuzzServerConn(f *testing.F) {
 			t.Errorf("%q\nwhole:              %q\nin pieces of %5d: %q", script, want, size+1, got)
 		}
 		for _, size := range []int{len(script), int(size)} {
-			if got, _ := answersOf(inBatches, script, size+1); !bytes.Equal(got, want) {
+			if got, _ := answersOf(InBatches, script, size+1); !bytes.Equal(got, want) {
 				t.Errorf("%q\none by one: %q\nin batches: %q, pieces of %d", script, want, got, size+1)
 			}
 		}

@@ -58,7 +58,7 @@ const (
 	// value: MaxBatch of them then take some 100 KiB.
 	minHeld = 1 << 10
 	// keepApart is how much room such a writer keeps for its next answer.
-	keepApart = 4 << 10
+	keepApart = 2 << 10
 )
 
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outSize+largeValue+1024); return &b }}
