@@ -1,0 +1,130 @@
+package link
+
+import (
+	"crypto/tls"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Defaults, and the limits of what can be chosen.
+const (
+	// DefaultMaxValue is the longest value in bytes, as memcached's.
+	DefaultMaxValue = 1 << 20
+	// DefaultQueueBytes is what may wait for one peer. At 300,000 keys/s of 100
+	// bytes that is two seconds: a peer that is silent for longer costs its
+	// connection, not the machine's memory.
+	DefaultQueueBytes = 64 << 20
+)
+
+const (
+	// frameBytes is how much is put in one frame, if there is that much: enough
+	// to make the cost of a frame, some microseconds, small, and no more than
+	// gRPC takes before a write blocks, so that the next is encoded meanwhile.
+	frameBytes = 64 << 10
+	// batchBytes is above which a batch goes in parts.
+	batchBytes = 1 << 20
+	// otherBytes is the room in a frame for other things than one value: a map
+	// has some 100 kB, the answers kept of a slot some MB at the very worst.
+	otherBytes = 16 << 20
+
+	// windowBytes is what a receiver takes before its loop has, and so what a
+	// sender doesn't know of a receiver that is slow: at 50 MB/s, 20 ms; on a
+	// link with 10 ms there and back it lets through 100 MB/s. It is fixed,
+	// which saves the pings by which gRPC measures. A value that is longer gets
+	// through it all the same.
+	windowBytes = 1 << 20
+	// ioBytes is gRPC's buffer for each direction: a frame and its heads in one
+	// system call. It is shared between connections while they are idle.
+	ioBytes = 80 << 10
+
+	// The messages themselves tell within a second that a peer is silent;
+	// keepalive ends what nobody asks about, such as a tool's watch.
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 5 * time.Second
+
+	dialTimeout = 2 * time.Second
+	// openTimeout is how long the other side has to say who it is. One that is
+	// stopped accepts connections and says nothing.
+	openTimeout = 2 * time.Second
+
+	minBackoff = 10 * time.Millisecond
+	maxBackoff = 500 * time.Millisecond
+)
+
+// Options are what both sides of a connection are made with.
+type Options struct {
+	// TLS is for both sides; nil is plaintext. As a server's it needs
+	// certificates, and is nil also where the listener has done TLS already.
+	TLS *tls.Config
+	// MaxValue is the longest value in bytes; 0 is DefaultMaxValue. It is the
+	// same for all servers of a table.
+	MaxValue int
+	// QueueBytes is how much may wait for each peer; 0 is DefaultQueueBytes. One
+	// message is taken however long it is.
+	QueueBytes int
+}
+
+func (o *Options) maxFrame() int {
+	n := o.MaxValue
+	if n == 0 {
+		n = DefaultMaxValue
+	}
+	return n + otherBytes
+}
+
+func (o *Options) queueBytes() int {
+	if o.QueueBytes == 0 {
+		return DefaultQueueBytes
+	}
+	return o.QueueBytes
+}
+
+func (o *Options) dialOptions() []grpc.DialOption {
+	creds := insecure.NewCredentials()
+	if o.TLS != nil {
+		creds = credentials.NewTLS(o.TLS)
+	}
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
+		grpc.WithWriteBufferSize(ioBytes),
+		grpc.WithReadBufferSize(ioBytes),
+		grpc.WithSharedWriteBuffer(true),
+		grpc.WithDefaultCallOptions(
+			grpc.ForceCodecV2(newCodec()),
+			grpc.MaxCallRecvMsgSize(o.maxFrame()),
+		),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		// What is sent again, and when, is for who calls to say.
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(),
+	}
+}
+
+func (o *Options) serverOptions() []grpc.ServerOption {
+	opts := []grpc.ServerOption{
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
+		grpc.WriteBufferSize(ioBytes),
+		grpc.ReadBufferSize(ioBytes),
+		grpc.SharedWriteBuffer(true),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(o.maxFrame()),
+		grpc.ConnectionTimeout(openTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: keepaliveTime / 2, PermitWithoutStream: true,
+		}),
+		grpc.WaitForHandlers(true),
+	}
+	if o.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(o.TLS)))
+	}
+	return opts
+}
