@@ -44,7 +44,8 @@ type serverLoop struct {
 	linked    chan link.Event // of peers and master, of this boot
 	peers     *link.Peers
 	master    *link.Attachment
-	masterAt  string // host:port; "" while there is no connection
+	conns     map[slots.Boot]*link.Conn // of peers, and of server.Master
+	masterAt  string                    // host:port; "" while there is no connection
 	complaint string
 	seen      *slots.Map
 	free      *request
@@ -95,6 +96,7 @@ func (l *serverLoop) begin(boot slots.Boot) {
 	self := link.Peer{Addr: l.addr, Boot: boot}
 	l.peers = link.NewPeers(self, l.cfg.options(), l.linked)
 	l.master = link.NewAttachment(self, l.cfg.Masters, l.cfg.options(), l.linked)
+	l.conns = map[slots.Boot]*link.Conn{}
 	l.seen, l.masterAt = nil, ""
 }
 
@@ -189,10 +191,9 @@ func (l *serverLoop) step() (more bool) {
 	more = l.core.Pump(now)
 	l.core.Flush(now)
 	for _, o := range l.core.Out() {
-		if o.To == server.Master {
-			l.master.Send(o.Message)
-		} else {
-			l.peers.Send(o.To, o.Message)
+		// What can't be sent is sent again after the next connection.
+		if conn := l.conns[o.To]; conn != nil {
+			conn.Send(o.Message)
 		}
 	}
 	l.answer()
@@ -241,13 +242,16 @@ func (l *serverLoop) receiveLinked(e link.Event) {
 	now := clock()
 	switch e := e.(type) {
 	case link.PeerUp:
-		l.core.Connected(now, e.Peer)
+		l.conns[e.Conn.Boot] = e.Conn
+		l.core.Connected(now, e.Conn.Boot)
 	case link.PeerDown:
+		delete(l.conns, e.Peer)
 		l.core.Disconnected(now, e.Peer)
 	case link.PeerReplaced:
 		l.core.Gone(now, e.Peer)
 	case link.MasterUp:
-		l.masterAt, l.complaint = e.Addr, ""
+		l.conns[server.Master] = e.Conn
+		l.masterAt, l.complaint = e.Conn.Addr, ""
 		l.core.Connected(now, server.Master)
 	case link.MasterMessages:
 		for _, m := range e.Msgs {
@@ -258,6 +262,7 @@ func (l *serverLoop) receiveLinked(e link.Event) {
 		}
 		l.settled()
 	case link.MasterDown:
+		delete(l.conns, server.Master)
 		l.masterAt = ""
 		l.core.Disconnected(now, server.Master)
 		l.log.Warn("the connection to the master is lost", "master", e.Addr, "err", e.Err)

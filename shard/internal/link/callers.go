@@ -16,8 +16,6 @@ import (
 	"github.com/torc-dht/torc/shard/slots"
 )
 
-const protocolVersion = msg.Version
-
 // caller is an open stream, of a server to this master or this server.
 type caller struct {
 	s      *Service
@@ -67,6 +65,9 @@ func (c *caller) read() error {
 	if err != nil {
 		return err
 	}
+	if err := c.sameVersion(opening); err != nil {
+		return err
+	}
 	former, err := c.register(opening)
 	if err != nil {
 		return err
@@ -106,12 +107,21 @@ func (c *caller) open() (*pb.Opening, error) {
 		return nil, status.Error(codes.InvalidArgument, "the first frame has to say who calls")
 	case len(f.msgs) > 0:
 		return nil, status.Error(codes.InvalidArgument, "the first frame has messages already")
-	case o.GetVersion() != protocolVersion:
-		return nil, status.Errorf(codes.OutOfRange,
-			"%s speaks version %d of the protocol, and this one %d: run the same torc everywhere",
-			o.GetAddr(), o.GetVersion(), protocolVersion)
 	}
 	return o, nil
+}
+
+// sameVersion sends away who speaks another version, and tells it which this is.
+func (c *caller) sameVersion(o *pb.Opening) error {
+	if o.GetVersion() == msg.Version {
+		return nil
+	}
+	if err := c.stream.SendMsg(&frame{welcome: c.s.identity()}); err != nil {
+		return err
+	}
+	return status.Errorf(codes.FailedPrecondition,
+		"%s speaks version %d of the protocol, and this one %d; run the same torc everywhere",
+		o.GetAddr(), o.GetVersion(), msg.Version)
 }
 
 // register makes this the caller's only stream, and returns the one that was.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -192,22 +193,30 @@ func open(
 		return nil, err
 	}
 	opening.Version = msg.Version
-	if err := c.SendMsg(&frame{opening: opening}); err != nil {
-		// The stream's own error says why.
-		if err := c.RecvMsg(&frame{}); err != nil {
-			return nil, err
-		}
+	if c.welcome, err = c.greet(opening); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// greet says who calls, and returns who answers.
+func (c *call) greet(opening *pb.Opening) (*pb.Welcome, error) {
+	// Where sending fails, receiving says why.
+	if err := c.SendMsg(&frame{opening: opening}); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	var f frame
 	if err := c.RecvMsg(&f); err != nil {
 		return nil, err
 	}
-	if f.welcome == nil {
-		return nil, errors.New("it doesn't say who it is")
+	switch v := f.welcome.GetVersion(); {
+	case f.welcome == nil:
+		return nil, fmt.Errorf("%w: it doesn't say who it is", ErrForeign)
+	case v != msg.Version:
+		return nil, fmt.Errorf("%w: it speaks %d, and this one %d; run the same torc everywhere",
+			ErrVersion, v, msg.Version)
 	}
-	c.welcome = f.welcome
-	return c, nil
+	return f.welcome, nil
 }
 
 // explain says what an error of the call means.

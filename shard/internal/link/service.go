@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
+	"github.com/torc-dht/torc/shard/internal/msg"
 	"github.com/torc-dht/torc/shard/slots"
 )
 
@@ -166,7 +167,7 @@ func (s *Service) leads() error {
 func (s *Service) identity() *pb.Welcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &pb.Welcome{Version: protocolVersion, Boot: uint64(s.mu.boot)}
+	return &pb.Welcome{Version: msg.Version, Boot: uint64(s.mu.boot)}
 }
 
 // withStop returns a context that ends with ctx and with the service.
