@@ -11,7 +11,7 @@ func (s *Server) adopt(m *slots.Map) {
 	if m.Epoch.Term < s.promised.Term || m.Epoch.Term == s.promised.Term && m.Epoch.Boot != s.promised.Boot {
 		return
 	}
-	if s.cur != nil && !s.cur.Epoch.Before(m.Epoch) {
+	if s.cur != nil && !s.cur.Epoch.Before(m.Epoch) || len(m.Held) > 0 {
 		return
 	}
 	if m.Epoch.Term > s.promised.Term {
@@ -114,11 +114,16 @@ func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
 	switch sl.role {
 	case serving, waiting:
 		s.adoptCopies(sl, row)
-	case handing, gone:
+	case handing:
 		s.adoptCopies(sl, row)
 		if c := sl.copyAt(sl.handTo); c == nil || c.state != slots.InSync {
 			sl.role, sl.handTo = serving, nil // the one who was to have it is out
 		}
+	case gone:
+		// The master had not heard of it when it made this map, and takes it
+		// for nothing when it does.
+		s.adoptCopies(sl, row)
+		sl.role, sl.handTo = serving, nil
 	case copying:
 		if sl.whole || !row.Fresh {
 			s.promote(sl, row, end)

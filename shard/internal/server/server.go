@@ -290,7 +290,7 @@ func (s *Server) receiveFromMaster(m msg.Message) {
 	case *msg.Prepare:
 		s.receivePrepare(m)
 	case *msg.Granted:
-		if s.master.following {
+		if s.master.following && s.cur != nil && m.Epoch == s.cur.Epoch {
 			s.master.granted = max(s.master.granted, m.Sent+int64(s.cfg.Lease-s.cfg.Margin))
 			s.unpark = true
 			s.feed()

@@ -328,7 +328,14 @@ func TestHandOver(t *testing.T) {
 	}
 	q := r.do(0, "1", "", msg.Op{})
 	r.want(q, "")
-	r.issue(func(*slots.Map) {}) // a map that changes nothing gives nothing back
+	r.issue(func(*slots.Map) {}) // made before the master heard of it
+	r.want(q, "a")
+	r.servers[0].Receive(r.now, server.Master, &msg.HandOver{Epoch: r.m.Epoch, To: bootOf + 1, Slots: all})
+	r.settle()
+	if g := told[*msg.GaveUp](r, 0); len(g) != 1 || g[0].Epoch != r.m.Epoch {
+		t.Fatalf("gave up again %v", g)
+	}
+	q = r.do(0, "1", "", msg.Op{})
 	r.want(q, "")
 	r.rows(func(row *slots.Row) {
 		row.Primary = 1
