@@ -96,6 +96,7 @@ const (
 	ServerState_DEAD    ServerState_State = 1
 	ServerState_LEAVING ServerState_State = 2
 	ServerState_UNHEARD ServerState_State = 3 // in the map, and hasn't called this master yet
+	ServerState_SILENT  ServerState_State = 4 // too long to be given anything new
 )
 
 // Enum value maps for ServerState_State.
@@ -105,12 +106,14 @@ var (
 		1: "DEAD",
 		2: "LEAVING",
 		3: "UNHEARD",
+		4: "SILENT",
 	}
 	ServerState_State_value = map[string]int32{
 		"UP":      0,
 		"DEAD":    1,
 		"LEAVING": 2,
 		"UNHEARD": 3,
+		"SILENT":  4,
 	}
 )
 
@@ -2352,6 +2355,8 @@ type MasterStatus struct {
 	Placement     string                 `protobuf:"bytes,8,opt,name=placement,proto3" json:"placement,omitempty"`
 	Copies        uint32                 `protobuf:"varint,9,opt,name=copies,proto3" json:"copies,omitempty"`
 	MinCopies     uint32                 `protobuf:"varint,10,opt,name=min_copies,json=minCopies,proto3" json:"min_copies,omitempty"`
+	Settled       bool                   `protobuf:"varint,11,opt,name=settled,proto3" json:"settled,omitempty"` // everything is where it shall be
+	Held          uint32                 `protobuf:"varint,12,opt,name=held,proto3" json:"held,omitempty"`       // slots that wait for servers not heard since this master began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2456,6 +2461,20 @@ func (x *MasterStatus) GetMinCopies() uint32 {
 	return 0
 }
 
+func (x *MasterStatus) GetSettled() bool {
+	if x != nil {
+		return x.Settled
+	}
+	return false
+}
+
+func (x *MasterStatus) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 // ServerState is a server as its master sees it.
 type ServerState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2469,6 +2488,7 @@ type ServerState struct {
 	Primaries     uint32                 `protobuf:"varint,8,opt,name=primaries,proto3" json:"primaries,omitempty"` // slots
 	Backups       uint32                 `protobuf:"varint,9,opt,name=backups,proto3" json:"backups,omitempty"`     // in sync
 	Filling       uint32                 `protobuf:"varint,10,opt,name=filling,proto3" json:"filling,omitempty"`    // filling and joining
+	Full          bool                   `protobuf:"varint,11,opt,name=full,proto3" json:"full,omitempty"`          // takes no more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2571,6 +2591,13 @@ func (x *ServerState) GetFilling() uint32 {
 		return x.Filling
 	}
 	return 0
+}
+
+func (x *ServerState) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
 }
 
 // Move is a pair of servers between which copies are made.
@@ -3202,7 +3229,7 @@ const file_shard_proto_rawDesc = "" +
 	"\abackups\x18\x03 \x03(\v2\x18.torc.shard.v1.MapServerR\abackups\"0\n" +
 	"\rStatusRequest\x12\x1f\n" +
 	"\vinterval_ms\x18\x01 \x01(\rR\n" +
-	"intervalMs\"\xe1\x02\n" +
+	"intervalMs\"\x8f\x03\n" +
 	"\fMasterStatus\x12*\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x14.torc.shard.v1.EpochR\x05epoch\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x06R\x04boot\x12\x14\n" +
@@ -3215,7 +3242,9 @@ const file_shard_proto_rawDesc = "" +
 	"\x06copies\x18\t \x01(\rR\x06copies\x12\x1d\n" +
 	"\n" +
 	"min_copies\x18\n" +
-	" \x01(\rR\tminCopies\"\xcc\x02\n" +
+	" \x01(\rR\tminCopies\x12\x18\n" +
+	"\asettled\x18\v \x01(\bR\asettled\x12\x12\n" +
+	"\x04held\x18\f \x01(\rR\x04held\"\xec\x02\n" +
 	"\vServerState\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x06R\x04boot\x12\x16\n" +
@@ -3227,12 +3256,15 @@ const file_shard_proto_rawDesc = "" +
 	"\tprimaries\x18\b \x01(\rR\tprimaries\x12\x18\n" +
 	"\abackups\x18\t \x01(\rR\abackups\x12\x18\n" +
 	"\afilling\x18\n" +
-	" \x01(\rR\afilling\"3\n" +
+	" \x01(\rR\afilling\x12\x12\n" +
+	"\x04full\x18\v \x01(\bR\x04full\"?\n" +
 	"\x05State\x12\x06\n" +
 	"\x02UP\x10\x00\x12\b\n" +
 	"\x04DEAD\x10\x01\x12\v\n" +
 	"\aLEAVING\x10\x02\x12\v\n" +
-	"\aUNHEARD\x10\x03\"\xa6\x01\n" +
+	"\aUNHEARD\x10\x03\x12\n" +
+	"\n" +
+	"\x06SILENT\x10\x04\"\xa6\x01\n" +
 	"\x04Move\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x14\n" +

@@ -46,7 +46,7 @@ const (
 type MasterClient interface {
 	// Attach is a server's connection to its master, for as long as both live.
 	// Each side's first frame opens it: the server's with an Opening, the master's
-	// with a Welcome. FAILED_PRECONDITION: another version of the protocol.
+	// with a Welcome. OUT_OF_RANGE: another version of the protocol.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Frame, Frame], error)
 	// GetMap returns the map, or where one key lies. UNAVAILABLE: there is none
 	// yet.
@@ -161,7 +161,7 @@ func (c *masterClient) Rebalance(ctx context.Context, in *RebalanceRequest, opts
 type MasterServer interface {
 	// Attach is a server's connection to its master, for as long as both live.
 	// Each side's first frame opens it: the server's with an Opening, the master's
-	// with a Welcome. FAILED_PRECONDITION: another version of the protocol.
+	// with a Welcome. OUT_OF_RANGE: another version of the protocol.
 	Attach(grpc.BidiStreamingServer[Frame, Frame]) error
 	// GetMap returns the map, or where one key lies. UNAVAILABLE: there is none
 	// yet.
