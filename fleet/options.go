@@ -3,16 +3,13 @@ package fleet
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/urlparam"
 	"github.com/torc-dht/torc/ring"
 )
 
@@ -80,109 +77,30 @@ type Options struct {
 var parameters = []string{
 	"copies", "hash", "vnodes",
 	"read-timeout", "write-timeout", "hedge", "conns",
-	"tls", "tls-ca", "tls-cert", "tls-key", "tls-name",
 }
 
 // ParseOptions reads what a URL's query says about the fleet itself. Own names
 // the parameters that the directory's kind knows besides; any other one is an
 // error.
 func ParseOptions(u *torc.URL, own ...string) (Options, error) {
-	if err := u.Known(append(own, parameters...)...); err != nil {
+	if err := u.Known(slices.Concat(own, parameters, urlparam.TLSNames)...); err != nil {
 		return Options{}, err
 	}
-	p := paramParser{u: u}
+	p := urlparam.Parser{URL: u}
 	o := Options{
 		Config: Config{
 			Hash:   u.Query.Get("hash"),
-			VNodes: p.number("vnodes", 1, MaxVNodes),
-			Copies: p.number("copies", 1, MaxCopies),
+			VNodes: p.Number("vnodes", 1, MaxVNodes),
+			Copies: p.Number("copies", 1, MaxCopies),
 		},
-		ReadTimeout:  p.duration("read-timeout"),
-		WriteTimeout: p.duration("write-timeout"),
-		Hedge:        p.duration("hedge"),
-		Conns:        p.number("conns", 1, 64),
-		TLS:          p.tls(),
+		ReadTimeout:  p.Duration("read-timeout"),
+		WriteTimeout: p.Duration("write-timeout"),
+		Hedge:        p.Duration("hedge"),
+		Conns:        p.Number("conns", 1, 64),
+		TLS:          p.TLS(),
 	}
 	if u.Query.Has("hash") && !slices.Contains(ring.Kinds(), o.Config.Hash) {
-		p.fail("hash", "it takes "+strings.Join(ring.Kinds(), ", "))
+		p.Fail("hash", "it takes "+strings.Join(ring.Kinds(), ", "))
 	}
-	return o, p.err
-}
-
-// paramParser keeps the first error, so that its callers read as a list.
-type paramParser struct {
-	u   *torc.URL
-	err error
-}
-
-func (p *paramParser) fail(name, want string) {
-	if p.err == nil {
-		p.err = fmt.Errorf("%w: %s=%s in %s: %s", torc.ErrInvalid, name, p.u.Query.Get(name), p.u, want)
-	}
-}
-
-func (p *paramParser) number(name string, low, high int) int {
-	if !p.u.Query.Has(name) {
-		return 0
-	}
-	n, err := strconv.Atoi(p.u.Query.Get(name))
-	if err != nil || n < low || n > high {
-		p.fail(name, fmt.Sprintf("it takes a number from %d to %d", low, high))
-		return 0
-	}
-	return n
-}
-
-func (p *paramParser) duration(name string) time.Duration {
-	if !p.u.Query.Has(name) {
-		return 0
-	}
-	d, err := time.ParseDuration(p.u.Query.Get(name))
-	if err != nil || d < time.Millisecond || d > time.Hour {
-		p.fail(name, "it takes a time from 1ms to 1h, as in 250ms or 2s")
-		return 0
-	}
-	return d
-}
-
-// tls=on speaks TLS to the servers; tls-ca names a file of certificates to
-// trust in place of the system's, tls-cert and tls-key the client's own, and
-// tls-name the name that the servers' certificates carry.
-func (p *paramParser) tls() *tls.Config {
-	q := p.u.Query
-	switch q.Get("tls") {
-	case "on":
-	case "", "off":
-		for _, name := range []string{"tls-ca", "tls-cert", "tls-key", "tls-name"} {
-			if q.Has(name) {
-				p.fail(name, "it goes with tls=on")
-			}
-		}
-		return nil
-	default:
-		p.fail("tls", "it takes on or off")
-		return nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: q.Get("tls-name")}
-	if file := q.Get("tls-ca"); file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			p.fail("tls-ca", err.Error())
-			return nil
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			p.fail("tls-ca", "the file holds no certificate in PEM form")
-			return nil
-		}
-	}
-	if q.Has("tls-cert") || q.Has("tls-key") {
-		cert, err := tls.LoadX509KeyPair(q.Get("tls-cert"), q.Get("tls-key"))
-		if err != nil {
-			p.fail("tls-cert", err.Error())
-			return nil
-		}
-		c.Certificates = []tls.Certificate{cert}
-	}
-	return c
+	return o, p.Err
 }

@@ -13,6 +13,9 @@ var (
 	leaves = []string{"ring", "store", "memcache"}
 	// kinds play torc.Table, over the leaves. None knows another, or a tool.
 	kinds = []string{"fleet", "shard", "chord", "replica"}
+	// manners are what kinds have in common towards who calls them. They import
+	// nothing of ours but the root.
+	manners = []string{"internal/urlparam"}
 	// tools work on any torc.Table, and know no kind. They may use each other.
 	tools = []string{"gateway", "dashboard", "script", "shell", "bench"}
 	// forms are what tools and programs have to print alike. They import nothing
@@ -32,7 +35,7 @@ func allowed(folder string) (may []string, known bool) {
 	case folder == "memcache":
 		return []string{"store"}, true
 	case slices.Contains(kinds, folder):
-		return slices.Concat(root, leaves), true
+		return slices.Concat(root, leaves, manners), true
 	case slices.Contains(tools, folder):
 		return slices.Concat(root, leaves, tools, forms), true
 	case folder == "tabletest":
