@@ -90,9 +90,12 @@ func (c *channel) explain(err error) error {
 	if !ok {
 		return fmt.Errorf("%s: %w", c.addr, err)
 	}
+	if head := c.last.Load(); head != nil {
+		if what := foreign(head.head(), c.tls); what != "" {
+			return fmt.Errorf("%s: %w: %s", c.addr, ErrForeign, what)
+		}
+	}
 	switch s.Code() {
-	case codes.OutOfRange:
-		return fmt.Errorf("%s: %w: %s", c.addr, ErrVersion, s.Message())
 	case codes.FailedPrecondition:
 		return fmt.Errorf("%s: %w: %s", c.addr, ErrDeclined, s.Message())
 	case codes.Unimplemented:
@@ -104,11 +107,6 @@ func (c *channel) explain(err error) error {
 			return fmt.Errorf("%s: %w", c.addr, ErrSilent)
 		}
 		return fmt.Errorf("%s: %w", c.addr, context.DeadlineExceeded)
-	}
-	if head := c.last.Load(); head != nil {
-		if what := foreign(head.head(), c.tls); what != "" {
-			return fmt.Errorf("%s: %w: %s", c.addr, ErrForeign, what)
-		}
 	}
 	return fmt.Errorf("%s: %s", c.addr, s.Message())
 }
@@ -221,10 +219,15 @@ func (c *call) greet(opening *pb.Opening) (*pb.Welcome, error) {
 
 // explain says what an error of the call means.
 func (c *call) explain(err error) error {
-	if cause := context.Cause(c.ctx); cause != nil && c.channel.dialErr.Load() == nil {
+	cause := context.Cause(c.ctx)
+	if cause != nil && !errors.Is(cause, ErrSilent) {
 		return fmt.Errorf("%s: %w", c.channel.addr, cause)
 	}
-	return c.channel.explain(err)
+	err = c.channel.explain(err)
+	if cause != nil && !errors.Is(err, ErrForeign) {
+		return fmt.Errorf("%s: %w", c.channel.addr, ErrSilent)
+	}
+	return err
 }
 
 // run writes what comes into out, and hands what comes to in, until the call ends

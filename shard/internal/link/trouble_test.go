@@ -1,0 +1,260 @@
+package link
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
+	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// answering listens and gives each line that comes the same answer; "" is none.
+func answering(t *testing.T, answer string) string {
+	l := listen(t, "127.0.0.1:0")
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			if answer == "" {
+				continue
+			}
+			_, _ = bufio.NewReader(c).ReadString('\n')
+			fmt.Fprint(c, answer)
+		}
+	}()
+	return l.Addr().String()
+}
+
+// What a person is told who names the wrong address.
+func TestMasterThatIsNone(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	nobody := listen(t, "127.0.0.1:0")
+	nobody.Close()
+	for _, c := range []struct {
+		addr string
+		is   error
+		text string
+	}{
+		{nobody.Addr().String(), ErrRefused, "nobody listens"},
+		{answering(t, "ERROR\r\nERROR\r\n"), ErrForeign, "a memcached"},
+		{answering(t, "-ERR unknown command\r\n"), ErrForeign, "a Redis"},
+		{answering(t, "SSH-2.0-OpenSSH_9.6\r\n"), ErrForeign, `it answers "SSH-2.0-OpenSSH_9.6`},
+		{web.Listener.Addr().String(), ErrForeign, "an HTTP server"},
+		{startServer(t, 2).addr, ErrForeign, "it speaks gRPC, and has no such call"},
+		{answering(t, ""), ErrSilent, "doesn't answer"},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			t.Parallel()
+			events := startAttachment(t, Options{}, c.addr)
+			f := (<-events).(MasterFailed)
+			if !errors.Is(f.Err, c.is) || !strings.Contains(f.Err.Error(), c.text) || !strings.Contains(f.Err.Error(), c.addr) {
+				t.Errorf("got %v", f.Err)
+			}
+		})
+	}
+}
+
+func TestToolAtWhatIsNoMaster(t *testing.T) {
+	t.Parallel()
+	_, _, err := startClient(t, answering(t, "ERROR\r\nERROR\r\n"), Options{}).Where(patient(t), "k")
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "a memcached") {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, _, err = startClient(t, answering(t, ""), Options{}).Where(ctx, "k")
+	if !errors.Is(err, ErrSilent) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOtherVersion(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, 11)
+	c := startClient(t, m.addr, Options{})
+	stream, err := c.master.Attach(patient(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&pb.Frame{Opening: &pb.Opening{Version: 99, Addr: "h:1", Boot: 5}}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := stream.Recv()
+	if err != nil || f.GetWelcome().GetVersion() != msg.Version {
+		t.Errorf("got %v, %v", f, err)
+	}
+	_, err = stream.Recv()
+	if err = c.ch.explain(err); !errors.Is(err, ErrDeclined) || !strings.Contains(err.Error(), "h:1 speaks version 99") {
+		t.Errorf("got %v", err)
+	}
+	for _, e := range []*pb.Frame{{}, {Opening: &pb.Opening{Version: 1}}} {
+		stream, err := c.master.Attach(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(e); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err == nil || !strings.Contains(err.Error(), "who calls") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// other is a master of another version.
+type other struct{ pb.UnimplementedMasterServer }
+
+func (other) Attach(stream grpc.BidiStreamingServer[pb.Frame, pb.Frame]) error {
+	return stream.Send(&pb.Frame{Welcome: &pb.Welcome{Version: 99}})
+}
+
+func TestMasterOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	s := grpc.NewServer()
+	pb.RegisterMasterServer(s, other{})
+	l := listen(t, "127.0.0.1:0")
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Stop()
+		<-served
+	})
+	events := startAttachment(t, Options{}, l.Addr().String())
+	if f := (<-events).(MasterFailed); !errors.Is(f.Err, ErrVersion) || !strings.Contains(f.Err.Error(), "speaks 99") {
+		t.Errorf("got %v", f.Err)
+	}
+}
+
+// certificate returns what a server and its clients need.
+func certificate(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{RootCAs: pool}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	ctx := patient(t)
+	serverTLS, clientTLS := certificate(t)
+	s := startAt(t, listen(t, "127.0.0.1:0"),
+		ServiceConfig{Options: Options{TLS: serverTLS}, Boot: 2, Server: serverCalls{}})
+	p, events := startPeers(t, Options{TLS: clientTLS})
+	p.Set([]Peer{{s.addr, 2}})
+	await[PeerUp](t, events).Conn.Send(&msg.Ack{Upto: 1})
+	await[PeerOpened](t, s.events)
+	await[PeerMessages](t, s.events)
+
+	if _, err := Identify(ctx, s.addr, Options{}); err == nil {
+		t.Error("plaintext to a TLS server passes")
+	}
+	if _, err := Identify(ctx, s.addr, Options{TLS: &tls.Config{}}); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody knows: %v", err)
+	}
+	plain := startServer(t, 3)
+	if _, err := Identify(ctx, plain.addr, Options{TLS: clientTLS}); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "doesn't speak TLS") {
+		t.Errorf("TLS to a plaintext server: %v", err)
+	}
+}
+
+// A process that is stopped takes nothing, its system does for a while: neither
+// holds up the others, and a new connection says what is the matter.
+func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childEnv+"=1")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	})
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := startServer(t, 3)
+	p, events := startPeers(t, Options{QueueBytes: 8 << 20})
+	p.Set([]Peer{{strings.TrimSpace(addr), 2}, {good.addr, 3}})
+	conns := map[slots.Boot]*Conn{}
+	for range 2 {
+		conn := await[PeerUp](t, events).Conn
+		conns[conn.Boot] = conn
+	}
+	await[PeerOpened](t, good.events)
+	if err := child.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	big := &msg.Batch{Items: []msg.Item{{Entry: msg.Entry{Key: "k", Value: make([]byte, 100<<10)}}}}
+	for i := uint64(1); conns[2].Send(big); i++ {
+		conns[3].Send(&msg.Ack{Upto: i})
+		last := i - 1
+		awaitAck(t, good.events, &last, i)
+	}
+	if d := await[PeerDown](t, events); d.Peer != 2 || !errors.Is(d.Err, ErrQueueFull) {
+		t.Errorf("got %v", d)
+	}
+	if f, ok := (<-events).(PeerFailed); !ok || !errors.Is(f.Err, ErrSilent) {
+		t.Errorf("got %v", f)
+	}
+	if err := child.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if up := await[PeerUp](t, events); up.Conn.Boot != 2 {
+		t.Errorf("%v is up", up.Conn.Boot)
+	}
+	p.Set(nil)
+	p.Close()
+}
