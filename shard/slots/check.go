@@ -15,7 +15,7 @@ const (
 // Check returns what about m no map may be, or nil: an epoch of zero, a number
 // beyond its limits, servers without a boot or an address or out of the order of
 // their numbers, two of one boot, a row that names who isn't there or somebody
-// twice, or that has copies and no primary.
+// twice, or that has copies and no primary, or is held in no epoch.
 func (m *Map) Check() error {
 	if err := m.checkHead(); err != nil {
 		return fmt.Errorf("map %s: %w", m.Epoch, err)
@@ -24,7 +24,7 @@ func (m *Map) Check() error {
 		return fmt.Errorf("map %s: %d rows, not %d", m.Epoch, len(m.Rows), Count)
 	}
 	for s := range m.Rows {
-		if err := m.Rows[s].check(len(m.Servers)); err != nil {
+		if err := m.Rows[s].check(len(m.Servers), len(m.Held)); err != nil {
 			return fmt.Errorf("map %s: slot %d: %w", m.Epoch, s, err)
 		}
 	}
@@ -44,6 +44,14 @@ func (m *Map) checkHead() error {
 		return fmt.Errorf("at least %d copies, not 1 to %d", m.MinCopies, m.Copies)
 	case len(m.Servers) > MaxServers:
 		return fmt.Errorf("%d servers, more than %d", len(m.Servers), MaxServers)
+	}
+	if len(m.Held) > Count {
+		return fmt.Errorf("%d epochs of held rows, more than there are rows", len(m.Held))
+	}
+	for _, e := range m.Held {
+		if !e.Before(m.Epoch) {
+			return fmt.Errorf("rows are held in epoch %s, which is not an earlier one", e)
+		}
 	}
 	boots := make(map[Boot]bool, len(m.Servers))
 	for i := range m.Servers {
@@ -65,15 +73,18 @@ func (m *Map) checkHead() error {
 	return nil
 }
 
-func (r *Row) check(servers int) error {
+func (r *Row) check(servers, held int) error {
 	if r.Primary == None {
-		if r.Fresh || r.n > 0 {
-			return errors.New("no primary, but fresh or with copies")
+		if r.Fresh || r.Held > 0 || r.n > 0 {
+			return errors.New("no primary, but fresh, held or with copies")
 		}
 		return nil
 	}
 	if r.Primary < 0 || int(r.Primary) >= servers {
 		return fmt.Errorf("primary %d of %d servers", r.Primary, servers)
+	}
+	if int(r.Held) > held {
+		return fmt.Errorf("held in epoch %d of %d", r.Held, held)
 	}
 	copies := r.Copies()
 	for i, c := range copies {

@@ -11,10 +11,10 @@ import (
 // bytes, little-endian.
 //
 //	map     = version(1) epoch placement(1) copies(1) minCopies(1)
-//	          count server... count row... index...
+//	          count server... count epoch... count row... index...   the epochs: Held
 //	epoch   = term boot counter
 //	server  = flags(1) length(1) address boot number [epoch]   the epoch: Deposed
-//	row     = primary+1 shape(1) copy...                        shape: copies, Fresh
+//	row     = primary+1 shape(1) [held] copy...                 shape: copies, Fresh, held or not
 //	copy    = server*4 + state
 //
 // Rows are told apart: each that is different from all before it is written once,
@@ -30,7 +30,10 @@ const (
 	flagsEnd
 )
 
-const shapeFresh = 0x80
+const (
+	shapeFresh = 0x80
+	shapeHeld  = 0x40
+)
 
 // MarshalBinary implements [encoding.BinaryMarshaler]. See AppendBinary.
 func (m *Map) MarshalBinary() ([]byte, error) { return m.AppendBinary(nil) }
@@ -64,6 +67,10 @@ func (m *Map) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(m.Servers)))
 	for i := range m.Servers {
 		b = appendServer(b, &m.Servers[i])
+	}
+	b = binary.AppendUvarint(b, uint64(len(m.Held)))
+	for _, e := range m.Held {
+		b = appendEpoch(b, e)
 	}
 	b = binary.AppendUvarint(b, uint64(len(rows)))
 	for _, s := range rows {
@@ -110,8 +117,14 @@ func appendRow(b []byte, r *Row) []byte {
 	if r.Fresh {
 		shape |= shapeFresh
 	}
+	if r.Held > 0 {
+		shape |= shapeHeld
+	}
 	b = binary.AppendUvarint(b, uint64(r.Primary+1))
 	b = append(b, shape)
+	if r.Held > 0 {
+		b = binary.AppendUvarint(b, uint64(r.Held))
+	}
 	for _, c := range r.Copies() {
 		b = binary.AppendUvarint(b, uint64(c.Server)<<2|uint64(c.State))
 	}
@@ -210,6 +223,12 @@ func (d *decoder) mapping() *Map {
 		}
 		m.Servers = append(m.Servers, d.server())
 	}
+	for range d.number("epochs of held rows", Count) {
+		if d.err != nil {
+			return m
+		}
+		m.Held = append(m.Held, d.epoch())
+	}
 	n := int(d.number("different rows", Count))
 	var rows []Row
 	known := make(map[Row]bool)
@@ -249,7 +268,12 @@ func (d *decoder) row(servers int) Row {
 	r := Row{Primary: int16(d.number("a primary", uint64(servers))) - 1}
 	shape := d.byte()
 	r.Fresh = shape&shapeFresh != 0
-	n := shape &^ shapeFresh
+	if shape&shapeHeld != 0 {
+		if r.Held = uint16(d.number("a held row's epoch", Count)); r.Held == 0 {
+			d.fail(errors.New("a held row has no epoch"))
+		}
+	}
+	n := shape &^ (shapeFresh | shapeHeld)
 	if n > maxBackups {
 		d.fail(fmt.Errorf("a row has %d copies, more than %d", n, maxBackups))
 		return r

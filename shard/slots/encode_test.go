@@ -60,9 +60,13 @@ func anyMap(t *rapid.T) *Map {
 	if n == 0 {
 		return m
 	}
+	for range rapid.IntRange(0, 3).Draw(t, "held") {
+		m.Held = append(m.Held, epoch(m.Epoch.Term-1))
+	}
 	var rows []Row
 	for range rapid.IntRange(1, 30).Draw(t, "rows") {
 		r := Row{Primary: rapid.Int16Range(0, int16(n-1)).Draw(t, "primary"), Fresh: rapid.Bool().Draw(t, "fresh")}
+		r.Held = rapid.Uint16Max(uint16(len(m.Held))).Draw(t, "held")
 		for range rapid.IntRange(0, maxBackups).Draw(t, "backups") {
 			if c := rapid.Int16Range(0, int16(n-1)).Draw(t, "copy"); c != r.Primary {
 				r.Set(c, State(rapid.IntRange(0, 2).Draw(t, "state")))
@@ -235,6 +239,7 @@ func TestCheck(t *testing.T) {
 		{"27719 rows", func(m *Map) { m.Rows = m.Rows[1:] }},
 		{"slot 77: no primary, but", row(func(r *Row) { r.Primary = None })},
 		{"slot 77: no primary, but", row(func(r *Row) { *r = Row{Primary: None, Fresh: true} })},
+		{"slot 77: held in epoch 1 of 0", row(func(r *Row) { r.Held = 1 })},
 		{"slot 77: primary -2", row(func(r *Row) { r.Primary = -2 })},
 		{"slot 77: primary 5 of 5", row(func(r *Row) { r.Primary = 5 })},
 		{"slot 77: a copy on 5 of 5", row(func(r *Row) { r.copies[0].Server = 5 })},

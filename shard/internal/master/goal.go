@@ -1,0 +1,49 @@
+package master
+
+import (
+	"slices"
+
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// setGoal makes the goal anew where those who shall have slots have changed, or it
+// was asked for. Who is not heard yet after a restart belongs to them as before:
+// nothing is decided from its absence.
+func (m *Master) setGoal(next *slots.Map, f *facts) {
+	var able []slots.Server
+	var names []slots.Boot
+	for i := range next.Servers {
+		if at := &f.at[i]; !at.dead && !at.leaving && !at.forgotten {
+			able = append(able, next.Servers[i])
+			names = append(names, next.Servers[i].Boot)
+		}
+	}
+	if m.rebalance {
+		m.goal, m.goalFor = slots.GoalOf(next), nil
+		m.rebalance = false
+	}
+	if m.goalFor == nil || !slices.Equal(names, m.goalFor) {
+		m.goal = slots.Place(m.goal, able, m.cfg.Placement, m.cfg.Copies)
+		m.goalFor, m.wantFor = names, nil
+		if names == nil {
+			m.goalFor = []slots.Boot{}
+		}
+	}
+	m.setWant(next)
+}
+
+// setWant brings the goal into a map's indices.
+func (m *Master) setWant(on *slots.Map) {
+	same := len(m.wantFor) == len(on.Servers) && m.wantFor != nil
+	for i := 0; same && i < len(on.Servers); i++ {
+		same = m.wantFor[i] == on.Servers[i].Boot
+	}
+	if same {
+		return
+	}
+	m.wantFor = make([]slots.Boot, len(on.Servers))
+	for i := range on.Servers {
+		m.wantFor[i] = on.Servers[i].Boot
+	}
+	m.want = m.goal.On(on.Servers).Rows
+}
