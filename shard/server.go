@@ -90,6 +90,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	parts.Go(func() { ended <- data.Serve(split.Data()) })
 
 	life, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
 	parts.Go(func() {
 		err := <-ended
 		stop(err)

@@ -205,9 +205,7 @@ func (s *Server) Connected(now Time, to slots.Boot) {
 		s.send(Master, &msg.Hello{Version: msg.Version, Addr: s.cfg.Addr, Boot: s.cfg.Boot, Promised: s.promised})
 		return
 	}
-	if p := s.peers[to]; p != nil {
-		s.connected(p)
-	}
+	s.connected(s.peer(to)) // it may be in the next map only
 }
 
 // Disconnected says that there is none any more. What was sent may be lost.

@@ -71,8 +71,10 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, behind bool) bool {
 		if state != slots.Filling {
 			return !behind
 		}
+		primary := sl.primary
 		s.empty(sl)
-		sl.role, sl.begun, sl.seq = copying, true, it.Seq
+		sl.role, sl.state, sl.primary = copying, state, primary
+		sl.begun, sl.seq = true, it.Seq
 		return true
 	case msg.Resync:
 		s.resync(sl, it.Seq)
