@@ -69,7 +69,7 @@ func (w *ResponseWriter) begin(r *Request) {
 	w.end = r.Op == OpStats || r.Op == OpDump || r.Op == OpGet && !r.form.meta()
 	if w.apart {
 		w.buf, w.held = w.buf[:0], w.held[:0]
-	} else {
+	} else if w.buf == nil {
 		w.open()
 	}
 }
