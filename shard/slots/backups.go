@@ -275,48 +275,63 @@ func spaced(take, length, part, parts int, f func(i int)) {
 	}
 }
 
-// chain moves one backup at a time from who has most, or to who has fewest,
-// through others if need be, until nobody has over one more than another.
+// chain moves backups from who has most, or to who has fewest, through others if
+// need be, until nobody has over one more than another. There is always a way: with
+// no server twice in a row, backups can be even whatever the primaries are, if those
+// are.
 func (b *backups) chain() {
-	has := make([]int, b.n)
 	held := b.held()
+	has := func(v int16) int { return len(held[v]) }
+	low, high := Count*b.each/b.n, (Count*b.each+b.n-1)/b.n
 	for {
-		for v := range has {
-			has[v] = len(held[v])
+		most, least := 0, Count
+		for v := range int16(b.n) {
+			most, least = max(most, has(v)), min(least, has(v))
 		}
-		most, least := slices.Max(has), slices.Min(has)
 		if most-least <= 1 {
 			return
 		}
-		if !b.path(held, func(v int) bool { return has[v] == most }, func(v int) bool { return has[v] <= most-2 }) &&
-			!b.path(held, func(v int) bool { return has[v] >= least+2 }, func(v int) bool { return has[v] == least }) {
+		way := b.way(held, func(v int16) bool { return has(v) > high }, func(v int16) bool { return has(v) < low })
+		if way == nil {
+			way = b.way(held, func(v int16) bool { return has(v) == most }, func(v int16) bool { return has(v) <= most-2 })
+		}
+		if way == nil {
+			way = b.way(held, func(v int16) bool { return has(v) >= least+2 }, func(v int16) bool { return has(v) == least })
+		}
+		if way == nil {
 			return
 		}
+		// The same way serves for as many as both its ends are away from even.
+		to, from := way[0].to, way[len(way)-1].from
+		b.pass(held, way, max(1, min(has(from)-high, low-has(to))))
 	}
 }
 
-// path finds a way on which a backup can go from a source to a sink, each on the
-// way passing on another one, and takes it. Of all ways it is one that takes the
+// hop is a place on a way: from can give to a slot that it was a backup of before
+// fill, or one that it was not.
+type hop struct {
+	from, to int16
+	was      bool
+}
+
+// way finds how a backup can go from a source to a sink, each in between passing
+// on another one; the last hop is first. Of all ways it is one that takes the
 // fewest from who had them before fill.
-func (b *backups) path(held [][]Slot, source, sink func(v int) bool) bool {
-	type step struct {
-		from int16
-		slot Slot
-	}
-	came := make([]step, b.n)
+func (b *backups) way(held [][]Slot, source, sink func(v int16) bool) []hop {
+	came := make([]hop, b.n) // by where it leads to
 	seen := make([]bool, b.n)
 	var level []int16 // reached at the same cost
-	for v := range b.n {
+	for v := range int16(b.n) {
 		if source(v) {
 			seen[v] = true
 			came[v].from = None
-			level = append(level, int16(v))
+			level = append(level, v)
 		}
 	}
-	// reach appends to found who can take a slot that from has had, or has not.
-	reach := func(from int16, had bool, found []int16) (_ []int16, end int16) {
+	// reach appends to found whom from can give to.
+	reach := func(from int16, was bool, found []int16) (_ []int16, end int16) {
 		for _, s := range held[from] {
-			if b.was[s].Has(from) != had {
+			if b.was[s].Has(from) != was {
 				continue
 			}
 			for to := range int16(b.n) {
@@ -324,8 +339,8 @@ func (b *backups) path(held [][]Slot, source, sink func(v int) bool) bool {
 					continue
 				}
 				seen[to] = true
-				came[to] = step{from, s}
-				if sink(int(to)) {
+				came[to] = hop{from, to, was}
+				if sink(to) {
 					return found, to
 				}
 				found = append(found, to)
@@ -333,31 +348,49 @@ func (b *backups) path(held [][]Slot, source, sink func(v int) bool) bool {
 		}
 		return found, None
 	}
-	take := func(end int16) {
-		for c := came[end]; c.from != None; c = came[end] {
-			b.move(c.slot, c.from, end)
-			i := slices.Index(held[c.from], c.slot)
-			held[c.from] = slices.Delete(held[c.from], i, i+1)
-			held[end] = append(held[end], c.slot)
-			end = c.from
+	back := func(end int16) (way []hop) {
+		for h := came[end]; h.from != None; h = came[h.from] {
+			way = append(way, h)
 		}
+		return way
 	}
 	for len(level) > 0 {
 		var end int16
 		for i := 0; i < len(level); i++ {
 			if level, end = reach(level[i], false, level); end != None {
-				take(end)
-				return true
+				return back(end)
 			}
 		}
 		var next []int16
 		for _, from := range level {
 			if next, end = reach(from, true, next); end != None {
-				take(end)
-				return true
+				return back(end)
 			}
 		}
 		level = next
 	}
-	return false
+	return nil
+}
+
+// pass sends up to n backups down a way.
+func (b *backups) pass(held [][]Slot, way []hop, n int) {
+	at := make([]int, len(way)) // where in held[from] to look on
+	for range n {
+		for i, h := range way {
+			for ; at[i] < len(held[h.from]); at[i]++ {
+				if s := held[h.from][at[i]]; b.was[s].Has(h.from) == h.was && !b.rows[s].Has(h.to) {
+					break
+				}
+			}
+			if at[i] == len(held[h.from]) {
+				return
+			}
+		}
+		for i, h := range way {
+			s := held[h.from][at[i]]
+			b.move(s, h.from, h.to)
+			held[h.from] = slices.Delete(held[h.from], at[i], at[i]+1)
+			held[h.to] = append(held[h.to], s)
+		}
+	}
 }

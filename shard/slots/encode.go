@@ -46,15 +46,19 @@ func (m *Map) AppendBinary(b []byte) ([]byte, error) {
 	index := make([]uint16, Count)
 	var rows []int // the first slot of each
 	known := make(map[Row]uint16)
+	var recent [512]int // a slot with a row of this hash, most often the row itself
 	for s := range m.Rows {
-		if s > 0 && m.Rows[s] == m.Rows[s-1] {
-			index[s] = index[s-1]
+		r := &m.Rows[s]
+		h := &recent[(int(r.Primary)*31+int(r.copies[0].Server)*7+int(r.copies[1].Server))&511]
+		if before := *h; before < s && m.Rows[before] == *r {
+			index[s] = index[before]
 			continue
 		}
-		i, ok := known[m.Rows[s]]
+		*h = s
+		i, ok := known[*r]
 		if !ok {
 			i = uint16(len(rows))
-			known[m.Rows[s]] = i
+			known[*r] = i
 			rows = append(rows, s)
 		}
 		index[s] = i
