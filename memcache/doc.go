@@ -26,7 +26,8 @@
 // *[ServerError] in the server's words; the connection is as good as before. One
 // that had no answer fails with a *[ConnError], which says since when the server
 // has been failing and whether the request may have been carried out. The client
-// never sends a request twice.
+// never sends a request twice. Its caller may, if the server knows of [OpID]s and
+// the request has one.
 //
 // # Whose answer is it
 //

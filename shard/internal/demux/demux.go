@@ -60,7 +60,7 @@ type Demux struct {
 type waiting struct {
 	conn  net.Conn      // what to close
 	ready net.Conn      // what to hand on, once that is known
-	gone  chan struct{} // closed when it was given up
+	gone  chan struct{} // closed by end
 
 	place *list.Element // nil when it waits no more; guarded by Demux.mu
 }
@@ -108,14 +108,14 @@ func (d *Demux) Serve() error {
 			if w := d.admit(conn); w != nil {
 				sorting.Go(func() { d.sort(w) })
 			}
-		case passing(err):
+		case passing(err) && !d.isClosed():
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			d.logf("demux: accept on %s: %v; again in %s", d.parent.Addr(), err, pause)
 			select {
 			case <-time.After(pause):
 			case <-d.closed:
 			}
-		case errors.Is(err, net.ErrClosed):
+		case d.isClosed() || errors.Is(err, net.ErrClosed):
 			return nil
 		default:
 			return fmt.Errorf("demux: accept on %s: %w", d.parent.Addr(), err)
@@ -133,58 +133,71 @@ func passing(err error) bool {
 // that were accepted are not its concern any more.
 func (d *Demux) Close() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.mu.isClosed {
+		d.mu.Unlock()
 		return nil
 	}
 	d.mu.isClosed = true
-	close(d.closed)
+	var left []*waiting
 	for e := d.mu.waiting.Front(); e != nil; e = d.mu.waiting.Front() {
-		d.giveUpLocked(e.Value.(*waiting))
+		left = append(left, e.Value.(*waiting))
+		d.removeLocked(left[len(left)-1])
+	}
+	d.mu.Unlock()
+	close(d.closed)
+	for _, w := range left {
+		w.end()
 	}
 	return d.parent.Close()
 }
 
 // admit makes conn wait, in the place of another if need be; nil if d is closed.
 func (d *Demux) admit(conn net.Conn) *waiting {
+	w := &waiting{conn: conn, gone: make(chan struct{})}
+	var oldest *waiting
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.mu.isClosed {
+		d.mu.Unlock()
 		_ = conn.Close()
 		return nil
 	}
 	if d.mu.waiting.Len() >= d.cfg.MaxWaiting {
-		d.giveUpLocked(d.mu.waiting.Front().Value.(*waiting))
+		oldest = d.mu.waiting.Front().Value.(*waiting)
+		d.removeLocked(oldest)
 	}
-	w := &waiting{conn: conn, gone: make(chan struct{})}
 	w.place = d.mu.waiting.PushBack(w)
+	d.mu.Unlock()
+	if oldest != nil {
+		oldest.end()
+	}
 	return w
 }
 
-// claim takes w for whoever accepts it, unless it was given up.
+// claim makes w the caller's, unless it is another's already: of one that accepts
+// it, or of one that closes it.
 func (d *Demux) claim(w *waiting) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w.place == nil {
 		return false
 	}
-	d.mu.waiting.Remove(w.place)
-	w.place = nil
+	d.removeLocked(w)
 	return true
 }
 
-// giveUp closes w, unless it was claimed.
-func (d *Demux) giveUp(w *waiting) {
+func (d *Demux) isClosed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w.place != nil {
-		d.giveUpLocked(w)
-	}
+	return d.mu.isClosed
 }
 
-func (d *Demux) giveUpLocked(w *waiting) {
+func (d *Demux) removeLocked(w *waiting) {
 	d.mu.waiting.Remove(w.place)
 	w.place = nil
+}
+
+// end closes w, which is the caller's, whatever is being done with it.
+func (w *waiting) end() {
 	close(w.gone)
 	_ = w.conn.Close()
 }

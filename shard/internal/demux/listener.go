@@ -62,7 +62,7 @@ func (l *listener) Close() error {
 // Addr is the port's.
 func (l *listener) Addr() net.Addr { return l.d.parent.Addr() }
 
-// offer offers w until it is taken, or given up, or the time is over.
+// offer offers w until it is taken, or closed, or the time is over.
 func (l *listener) offer(w *waiting, until time.Time) (taken bool) {
 	select {
 	case l.queue <- w:

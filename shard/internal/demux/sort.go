@@ -23,23 +23,22 @@ func tell(first []byte) (http2, certain bool) {
 	return true, n == len(preface)
 }
 
-// sort finds out where w belongs, and sees that it gets there or is closed.
+// sort finds out where w belongs, and returns when it is there, or closed.
 func (d *Demux) sort(w *waiting) {
 	until := time.Now().Add(d.cfg.Timeout)
 	_ = w.conn.SetDeadline(until) // fails where the reading will
-	http2, err := d.sniff(w)
-	if err != nil {
-		d.giveUp(w)
-		return
+	if http2, err := d.sniff(w); err == nil {
+		_ = w.conn.SetDeadline(time.Time{})
+		to := d.data
+		if http2 {
+			to = d.grpc
+		}
+		if to.offer(w, until) {
+			return
+		}
 	}
-	_ = w.conn.SetDeadline(time.Time{})
-	to := d.data
-	if http2 {
-		to = d.grpc
-	}
-	if !to.offer(w, until) {
-		d.giveUp(w)
-	}
+	d.claim(w) // who has it already is closing it, too
+	_ = w.conn.Close()
 }
 
 // sniff says whether w is for gRPC, and makes it ready.
