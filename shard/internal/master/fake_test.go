@@ -1,6 +1,8 @@
 package master
 
 import (
+	"slices"
+
 	"github.com/torc-dht/torc/shard/internal/msg"
 	"github.com/torc-dht/torc/shard/slots"
 )
@@ -29,6 +31,7 @@ type fake struct {
 
 	data    map[slots.Slot]*datum
 	fills   map[slots.Boot]*fill
+	targets []slots.Boot         // who is to be filled
 	grants  map[slots.Boot]int64 // until when others promised
 	granted map[slots.Boot]int64 // until when it promised others
 	waits   map[slots.Slot]int64 // promoted: serves from then on
@@ -122,10 +125,31 @@ func (f *fake) adopt(m *slots.Map) {
 		return
 	}
 	f.gaveUp, f.gone = nil, make(map[slots.Slot]bool)
+	f.setTargets()
 	for _, s := range sampled() {
 		f.adoptRow(s, old)
 	}
-	f.w.log("%d ms: %s takes %v", f.w.now/ms, f.addr, m.Epoch.Counter)
+}
+
+// setTargets notes who has Filling copies of this server's slots.
+func (f *fake) setTargets() {
+	f.targets = nil
+	for s := range f.cur.Rows {
+		r := &f.cur.Rows[s]
+		if r.Primary != f.me {
+			continue
+		}
+		for _, c := range r.Copies() {
+			if b := bootAt(f.cur, c.Server); c.State == slots.Filling && !slices.Contains(f.targets, b) {
+				f.targets = append(f.targets, b)
+			}
+		}
+	}
+	for b := range f.fills {
+		if !slices.Contains(f.targets, b) {
+			delete(f.fills, b)
+		}
+	}
 }
 
 // adoptRow takes the role in a slot that the new map has for it.
@@ -296,16 +320,18 @@ func (f *fake) write(s slots.Slot, alsoWrite bool) {
 // tick does what a server does by itself.
 func (f *fake) tick() {
 	w := f.w
-	if f.conn == nil && f.linked && !w.down && w.rng.IntN(10) == 0 {
+	if f.conn == nil && f.linked && !w.down && w.rng.IntN(5) == 0 {
 		w.connect(f)
 	}
 	if f.cur == nil || f.me == slots.None {
 		f.beat()
 		return
 	}
-	f.renew()
-	f.fill()
-	f.acknowledge()
+	for _, do := range []func(){f.renew, f.fill, f.acknowledge} {
+		if do(); f.cur == nil || f.me == slots.None {
+			return
+		}
+	}
 	f.beat()
 }
 
@@ -342,26 +368,7 @@ func epochOf(f *fake) slots.Epoch {
 // fill fills Filling copies, a peer at a time, and says so when all have it.
 func (f *fake) fill() {
 	w := f.w
-	targets := make(map[slots.Boot]bool)
-	var order []slots.Boot
-	for s := range f.cur.Rows {
-		r := &f.cur.Rows[s]
-		if r.Primary != f.me {
-			continue
-		}
-		for _, c := range r.Copies() {
-			if b := bootAt(f.cur, c.Server); c.State == slots.Filling && !targets[b] {
-				targets[b] = true
-				order = append(order, b)
-			}
-		}
-	}
-	for b := range f.fills {
-		if !targets[b] {
-			delete(f.fills, b)
-		}
-	}
-	for _, b := range order {
+	for _, b := range f.targets {
 		p := f.fills[b]
 		if p == nil {
 			p = &fill{until: w.now + int64(w.rng.IntN(300))*ms, whole: make(map[slots.Slot]bool)}
@@ -443,4 +450,10 @@ func (f *fake) beat() {
 		}
 	}
 	f.send(b)
+}
+
+// leave asks to go.
+func (f *fake) leave() {
+	f.leaving = true
+	f.send(&msg.Leave{})
 }

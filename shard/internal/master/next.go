@@ -101,8 +101,10 @@ func put[T any](l []T, n int, i int16, v T) []T {
 // if it would be the same.
 func (m *Master) next() *slots.Map {
 	first := m.newest == nil
-	next := slots.Empty(m.cfg.Placement, m.cfg.Copies, m.cfg.MinCopies)
-	if !first {
+	var next *slots.Map
+	if first {
+		next = slots.Empty(m.cfg.Placement, m.cfg.Copies, m.cfg.MinCopies)
+	} else {
 		next = m.newest.Clone()
 		next.Placement, next.Copies, next.MinCopies = m.cfg.Placement, m.cfg.Copies, m.cfg.MinCopies
 	}

@@ -72,7 +72,7 @@ func (f *facts) step(s slots.Slot, r, was *slots.Row, a *age, w *slots.Want) {
 	}
 	switch {
 	case r.Primary == slots.None:
-		f.first(r, w)
+		f.first(s, r, w)
 	case f.at[r.Primary].dead:
 		if !f.promote(r, w) {
 			return
@@ -91,11 +91,19 @@ func (f *facts) step(s slots.Slot, r, was *slots.Row, a *age, w *slots.Want) {
 	}
 }
 
-// first gives a row that nobody has ever had to whom the goal wants it (R1c); or
-// that nobody has any more, because the last server left.
-func (f *facts) first(r *slots.Row, w *slots.Want) {
-	if p := w.Primary(); p != slots.None && !f.at[p].silent && !f.at[p].dead {
-		*r = slots.Row{Primary: p, Fresh: true}
+// first gives a row that nobody has ever had (R1c), or nobody has any more, to whom
+// the goal wants it. If that one can't take it now, somebody else does, and hands it
+// over later.
+func (f *facts) first(s slots.Slot, r *slots.Row, w *slots.Want) {
+	for i := range len(f.at) + 1 {
+		p := w.Primary()
+		if i > 0 {
+			p = int16((int(s) + i) % len(f.at))
+		}
+		if p != slots.None && !f.at[p].silent && !f.at[p].leaving {
+			*r = slots.Row{Primary: p, Fresh: true}
+			return
+		}
 	}
 }
 

@@ -44,7 +44,10 @@ type world struct {
 	writes   uint64
 	forgot   map[slots.Boot]bool
 	reads    int
-	err      error
+	// witness stays well until witnessed.
+	witness   *fake
+	witnessed int64
+	err       error
 
 	trustPeers bool // fakes take a new term's map from each other
 	maps       int
@@ -150,7 +153,7 @@ func (w *world) drain() {
 		for _, e := range out.Send {
 			if c := w.conns[e.To]; c != nil && !c.broken {
 				c.down = append(c.down, e.Message)
-				w.log("%d ms: to %s: %T %v", w.now/ms, c.f.addr, e.Message, short(e.Message))
+				w.trace("to", c.f, e.Message)
 			}
 		}
 		for _, id := range out.Close {
@@ -171,11 +174,18 @@ func (w *world) drain() {
 	}
 }
 
+// trace logs a message, if it is of those that say something.
+func (w *world) trace(way string, f *fake, m msg.Message) {
+	switch m.(type) {
+	case *msg.Beat, *msg.Granted, *msg.MapUpdate, *msg.Report, *msg.Prepare, nil:
+		return
+	}
+	w.log("%d ms: %s %s: %T %s", w.now/ms, way, f.addr, m, short(m))
+}
+
 // short is a message for a trace.
 func short(m msg.Message) string {
 	switch m := m.(type) {
-	case *msg.MapUpdate:
-		return summary(m.Map)
 	case *msg.HandOver:
 		return fmt.Sprintf("%d slots", len(m.Slots))
 	case *msg.GaveUp:
@@ -272,9 +282,8 @@ func (w *world) deliver(c *conn) {
 			w.heardAck(c.f.boot, b.Acked)
 		case *msg.Report:
 			w.heardAck(c.f.boot, b.Acked)
-		default:
-			w.log("%d ms: from %s: %T %v", w.now/ms, c.f.addr, m, short(m))
 		}
+		w.trace("from", c.f, m)
 		w.m.Receive(w.now, c.id, m)
 		w.drain()
 		if w.conns[c.id] == nil {
@@ -318,6 +327,7 @@ func (w *world) checkMap() {
 		return
 	}
 	w.maps++
+	w.log("%d ms: %s", w.now/ms, summary(m))
 	if err := m.Check(); err != nil {
 		w.fail("%v", err)
 		return
@@ -362,24 +372,22 @@ func stateIn(m *slots.Map, s slots.Slot, b slots.Boot) int {
 // checkRow holds R1, R2 and R3 against a record of what each primary may believe.
 func (w *world) checkRow(s slots.Slot, last, m *slots.Map) {
 	was, is := bootAt(last, last.Rows[s].Primary), bootAt(m, m.Rows[s].Primary)
+	if was != is && was != 0 && (is == 0 || m.Rows[s].Fresh) {
+		if !w.forgot[was] && !w.allLeft(last) {
+			w.fail("slot %d begins anew though %s was not forgotten", s, was)
+		}
+		delete(w.answered, s)
+	}
 	if last.Rows[s].Held != 0 {
 		return
 	}
-	if was != is && was != 0 && is != 0 {
+	if was != is && was != 0 && is != 0 && !m.Rows[s].Fresh {
 		switch {
-		case m.Rows[s].Fresh:
-			if !w.forgot[was] {
-				w.fail("slot %d begins anew though %s was not forgotten", s, was)
-			}
-			delete(w.answered, s)
 		case stateIn(last, s, is) != int(slots.InSync) && !(w.cfg.planted.promoteJoining):
 			w.fail("R1: slot %d went from %s to %s, which was not in sync", s, was, is)
 		default:
 			w.checkPromoted(s, was, is)
 		}
-	}
-	if was != is && is == 0 {
-		delete(w.answered, s) // all left
 	}
 	if was != is {
 		return
@@ -391,6 +399,17 @@ func (w *world) checkRow(s slots.Slot, last, m *slots.Map) {
 			w.fail("R2: slot %d: copy %s goes from %d to %s", s, b, before, c.State)
 		}
 	}
+}
+
+// allLeft says whether all servers of a map wanted to leave.
+func (w *world) allLeft(m *slots.Map) bool {
+	for i := range m.Servers {
+		f := w.byBoot(m.Servers[i].Boot)
+		if !w.forgot[m.Servers[i].Boot] && (f == nil || !f.leaving) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkPromoted holds that whoever is promoted is someone whom the old primary does
