@@ -42,17 +42,17 @@ const chunkEntries = 300
 
 func BenchmarkEncodeChunk(b *testing.B) {
 	m := chunk(chunkEntries)
-	var buf []byte
+	buf := make([]byte, boundBatch(m))
 	b.ReportAllocs()
 	for b.Loop() {
-		weight(m) // as Send does
-		buf = appendBatch(buf[:0], m)
+		w := writer{buf, boundBatch(m)}
+		w.batch(m)
 	}
 	perEntry(b)
 }
 
 func BenchmarkDecodeChunk(b *testing.B) {
-	buf := appendBatch(nil, chunk(chunkEntries))
+	buf := encodeBatch(chunk(chunkEntries))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := decodeBatch(buf); err != nil {
@@ -75,7 +75,7 @@ func BenchmarkEncodeChunkGenerated(b *testing.B) {
 }
 
 func BenchmarkDecodeChunkGenerated(b *testing.B) {
-	buf := appendBatch(nil, chunk(chunkEntries))
+	buf := encodeBatch(chunk(chunkEntries))
 	b.ReportAllocs()
 	for b.Loop() {
 		var w pb.Batch
@@ -89,4 +89,78 @@ func BenchmarkDecodeChunkGenerated(b *testing.B) {
 
 func perEntry(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/chunkEntries, "ns/entry")
+}
+
+// echo acknowledges what comes to s on conn, as a copy does.
+func echo(s *started, conn *Conn, stop <-chan struct{}) {
+	for {
+		select {
+		case e := <-s.events:
+			if e, ok := e.(PeerMessages); ok {
+				for _, m := range e.Msgs {
+					if m, ok := m.(*msg.Batch); ok {
+						conn.Send(&msg.Ack{Upto: m.First})
+					}
+				}
+			}
+		case <-stop:
+			return
+		}
+	}
+}
+
+// twoServers connects two servers both ways: it returns what one sends on, and
+// what it is told. The other acknowledges each batch.
+func twoServers(b *testing.B) (*Conn, <-chan Event) {
+	one, two := startServer(b, 1), startServer(b, 2)
+	toTwo, up := startPeers(b, Options{})
+	toTwo.Set([]Peer{{two.addr, 2}})
+	conn := await[PeerUp](b, up).Conn
+
+	events := make(chan Event, 64)
+	toOne := NewPeers(Peer{two.addr, 2}, Options{}, events)
+	b.Cleanup(toOne.Close)
+	toOne.Set([]Peer{{one.addr, 1}})
+	back := await[PeerUp](b, events).Conn
+	await[PeerOpened](b, one.events)
+	await[PeerOpened](b, two.events)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		echo(two, back, stop)
+	}()
+	b.Cleanup(func() {
+		close(stop)
+		<-done
+	})
+	return conn, one.events
+}
+
+// BenchmarkRoundTrip is a write's way: a batch of 10, and its acknowledgement.
+func BenchmarkRoundTrip(b *testing.B) {
+	conn, events := twoServers(b)
+	m := writes(10)
+	b.ReportAllocs()
+	for b.Loop() {
+		conn.Send(m)
+		<-events
+	}
+}
+
+// BenchmarkChunks is a fill: chunks as they are acknowledged, 1 MB at a time.
+func BenchmarkChunks(b *testing.B) {
+	conn, events := twoServers(b)
+	m := chunk(chunkEntries)
+	b.ReportAllocs()
+	away := 0
+	for b.Loop() {
+		conn.Send(m)
+		for away++; away > 16; {
+			away -= len((<-events).(PeerMessages).Msgs)
+		}
+	}
+	for away > 0 {
+		away -= len((<-events).(PeerMessages).Msgs)
+	}
+	b.ReportMetric(float64(b.N)*chunkEntries/b.Elapsed().Seconds(), "keys/s")
 }

@@ -49,6 +49,15 @@ func (c *Client) Map(ctx context.Context) (*slots.Map, error) {
 	return mapFromWire(r.GetData())
 }
 
+// ServerMap asks a server for the map that it stands on.
+func (c *Client) ServerMap(ctx context.Context) (*slots.Map, error) {
+	r, err := c.server.GetMap(ctx, &pb.GetMapRequest{})
+	if err != nil {
+		return nil, c.ch.explain(err)
+	}
+	return mapFromWire(r.GetData())
+}
+
 // Maps yields a master's map and each later one, until the first error.
 func (c *Client) Maps(ctx context.Context) iter.Seq2[*slots.Map, error] {
 	replies := received(ctx, c.ch, func(ctx context.Context) (grpc.ServerStreamingClient[pb.GetMapReply], error) {

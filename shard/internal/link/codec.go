@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
@@ -26,41 +25,65 @@ const (
 
 	messageBatch = 15<<3 | bytesField
 	messageAck   = 16<<3 | bytesField // two bytes
+
+	ackBound = 2*headBound + 1 + 11
 )
 
-// appendFrame appends f in the form of a pb.Frame.
-func appendFrame(b []byte, f *frame) ([]byte, error) {
+// encodeFrame returns f in the form of a pb.Frame: the end of a buffer that alloc
+// returns, of that length at least.
+func encodeFrame(f *frame, alloc func(n int) []byte) (*writer, error) {
+	// Those that are rare are converted first, to know how long they are.
+	var converted [][]byte
+	bound := 0
 	if f.opening != nil || f.welcome != nil {
-		var err error
-		b, err = proto.MarshalOptions{}.MarshalAppend(b, &pb.Frame{Opening: f.opening, Welcome: f.welcome})
+		b, err := proto.Marshal(&pb.Frame{Opening: f.opening, Welcome: f.welcome})
 		if err != nil {
 			return nil, err
 		}
+		converted = append(converted, b)
+		bound += len(b)
 	}
 	for _, m := range f.msgs {
 		switch m := m.(type) {
 		case *msg.Batch:
-			n := sizeBatch(m)
-			b = appendHead(b, frameMessage, sizeMessage(n))
-			b = appendBatch(appendHead(b, messageBatch, n), m)
+			bound += headBound + boundBatch(m)
 		case *msg.Ack:
-			n := sizeVarint(m.Upto)
-			b = appendHead(b, frameMessage, 1+sizeMessage(n))
-			b = protowire.AppendVarint(b, messageAck)
-			b = append(b, byte(n))
-			b = appendVarint(b, ackUpto, m.Upto)
+			bound += ackBound
 		default:
 			w, err := toWire(m)
 			if err != nil {
 				return nil, err
 			}
-			b = protowire.AppendVarint(append(b, byte(frameMessage)), uint64(proto.Size(w)))
-			if b, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(b, w); err != nil {
+			b, err := proto.Marshal(w)
+			if err != nil {
 				return nil, err
 			}
+			converted = append(converted, b)
+			bound += headBound + len(b)
 		}
 	}
-	return b, nil
+	w := &writer{b: alloc(bound)}
+	w.i = len(w.b)
+	for i := len(f.msgs) - 1; i >= 0; i-- {
+		end := w.i
+		switch m := f.msgs[i].(type) {
+		case *msg.Batch:
+			w.batch(m)
+			w.head(messageBatch, end)
+		case *msg.Ack:
+			w.varint(ackUpto, m.Upto)
+			w.head(messageAck, end)
+		default:
+			last := len(converted) - 1
+			w.i -= copy(w.b[w.i-len(converted[last]):], converted[last])
+			converted = converted[:last]
+		}
+		w.head(frameMessage, end)
+	}
+	if len(converted) > 0 {
+		w.i -= copy(w.b[w.i-len(converted[0]):], converted[0])
+	}
+	return w, nil
 }
 
 // decodeFrame reads a frame; it keeps nothing of b.
@@ -116,13 +139,13 @@ func decodeMessage(b []byte) (msg.Message, error) {
 	return fromWire(b)
 }
 
-// weight is about how many bytes a message has on the wire.
+// weight is about how many bytes a message has on the wire, rather more than less.
 func weight(m msg.Message) int {
 	switch m := m.(type) {
 	case *msg.Batch:
-		return 8 + sizeBatch(m)
+		return headBound + boundBatch(m)
 	case *msg.Ack:
-		return 16
+		return ackBound
 	case *msg.MapUpdate:
 		return mapWeight
 	case *msg.Report:
@@ -149,19 +172,18 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
-	size := 64
-	for _, m := range f.msgs {
-		size += weight(m)
-	}
 	pool := mem.DefaultBufferPool()
-	buf := pool.Get(size)
-	b, err := appendFrame((*buf)[:0], f)
+	var buf *[]byte
+	w, err := encodeFrame(f, func(n int) []byte {
+		buf = pool.Get(n)
+		return *buf
+	})
 	if err != nil {
-		pool.Put(buf)
 		return nil, err
 	}
-	*buf = b
-	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+	whole := mem.NewBuffer(buf, pool)
+	defer whole.Free()
+	return mem.BufferSlice{whole.Slice(w.i, len(w.b))}, nil
 }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {

@@ -38,7 +38,7 @@ const (
 	// through it all the same.
 	windowBytes = 1 << 20
 	// ioBytes is gRPC's buffer for each direction: a frame and its heads in one
-	// system call. It is shared between connections while they are idle.
+	// system call. Connections that are idle have none for writing.
 	ioBytes = 80 << 10
 
 	// The messages themselves tell within a second that a peer is silent;
@@ -94,7 +94,6 @@ func (o *Options) dialOptions() []grpc.DialOption {
 		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithWriteBufferSize(ioBytes),
 		grpc.WithReadBufferSize(ioBytes),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(newCodec()),
 			grpc.MaxCallRecvMsgSize(o.maxFrame()),
@@ -113,7 +112,6 @@ func (o *Options) serverOptions() []grpc.ServerOption {
 		grpc.StaticConnWindowSize(windowBytes),
 		grpc.WriteBufferSize(ioBytes),
 		grpc.ReadBufferSize(ioBytes),
-		grpc.SharedWriteBuffer(true),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(o.maxFrame()),
 		grpc.ConnectionTimeout(openTimeout),

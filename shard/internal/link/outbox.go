@@ -61,7 +61,7 @@ func appendParts(queue []waiting, m *msg.Batch) []waiting {
 	for first := 0; first < len(m.Items); {
 		last, bytes := first, 0
 		for last < len(m.Items) && (last == first || bytes < batchBytes/2) {
-			bytes += sizeMessage(sizeItem(&m.Items[last]))
+			bytes += boundItem(&m.Items[last])
 			last++
 		}
 		part := *m

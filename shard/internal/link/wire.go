@@ -65,156 +65,159 @@ const (
 	ackUpto = 1<<3 | varintField
 )
 
-// Sizes. All keys above take one byte; a field that is zero is not written.
+// Bounds. None is by much above what it is of, and none below.
+const (
+	// A part's head: its key, and its length in five bytes at most.
+	headBound  = 1 + 5
+	epochBound = headBound + 2*11 + 9
+	// An entry but for its key and value: their heads, flags, marks, gone,
+	// version, expires.
+	entryBound = headBound + 2*headBound + 6 + 3 + 2 + 11 + 9
+	opBound    = headBound + 2*9 + 3*11
+	// An item without what it is of: kind, slot, seq.
+	itemBound = headBound + 2 + 4 + 11
+)
 
-func sizeVarint(v uint64) int {
-	if v == 0 {
-		return 0
-	}
-	return 1 + protowire.SizeVarint(v)
-}
+func boundEntry(e *msg.Entry) int { return entryBound + len(e.Key) + len(e.Value) }
 
-func sizeFixed64(v uint64) int {
-	if v == 0 {
-		return 0
-	}
-	return 1 + 8
-}
-
-func sizeBytes(n int) int {
-	if n == 0 {
-		return 0
-	}
-	return sizeMessage(n)
-}
-
-// sizeMessage is that of a part, which is written also if it is empty.
-func sizeMessage(n int) int { return 1 + protowire.SizeBytes(n) }
-
-func sizeEpoch(e *slots.Epoch) int {
-	return sizeVarint(e.Term) + sizeFixed64(uint64(e.Boot)) + sizeVarint(e.Counter)
-}
-
-func sizeEntry(e *msg.Entry) int {
-	n := sizeBytes(len(e.Key)) + sizeBytes(len(e.Value)) +
-		sizeVarint(uint64(e.Flags)) + sizeVarint(uint64(e.Marks)) +
-		sizeVarint(e.Version) + sizeFixed64(uint64(e.Expires))
-	if e.Gone {
-		n += 2
-	}
-	return n
-}
-
-func sizeOp(o *msg.Op) int {
-	return sizeFixed64(o.Client) + sizeVarint(o.Number) + sizeVarint(o.Oldest) +
-		sizeVarint(o.Version) + sizeFixed64(uint64(o.At))
-}
-
-func sizeItem(it *msg.Item) int {
-	n := sizeVarint(uint64(it.Kind)) + sizeVarint(uint64(it.Slot)) + sizeVarint(it.Seq)
-	// A part without anything in it is left out: the zero Op is nobody's.
-	n += sizeBytes(sizeEntry(&it.Entry)) + sizeBytes(sizeOp(&it.Op))
+func boundItem(it *msg.Item) int {
+	n := itemBound + boundEntry(&it.Entry) + opBound + opBound*len(it.Ops)
 	for i := range it.Entries {
-		n += sizeMessage(sizeEntry(&it.Entries[i]))
-	}
-	for i := range it.Ops {
-		n += sizeMessage(sizeOp(&it.Ops[i]))
+		n += boundEntry(&it.Entries[i])
 	}
 	return n
 }
 
-func sizeBatch(m *msg.Batch) int {
-	n := sizeMessage(sizeEpoch(&m.Epoch)) + sizeVarint(m.Answered) + sizeVarint(m.First)
+// boundBatch is how many bytes a batch may take, with its head.
+func boundBatch(m *msg.Batch) int {
+	n := headBound + epochBound + 2*11
 	for i := range m.Items {
-		n += sizeMessage(sizeItem(&m.Items[i]))
+		n += boundItem(&m.Items[i])
 	}
 	return n
 }
 
-func appendVarint(b []byte, key, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(append(b, byte(key)), v)
+// writer writes a message from its end to its front: where a part begins, its
+// length is known. Fields come in the reverse order, so that they are in order in
+// the end. What is zero is not written.
+type writer struct {
+	b []byte
+	i int // b[i:] is written; there is room for the rest
 }
 
-func appendFixed64(b []byte, key, v uint64) []byte {
-	if v == 0 {
-		return b
+func (w *writer) written() []byte { return w.b[w.i:] }
+
+func (w *writer) raw(v uint64) {
+	if v < 0x80 {
+		w.i--
+		w.b[w.i] = byte(v)
+		return
 	}
-	return binary.LittleEndian.AppendUint64(append(b, byte(key)), v)
+	w.i -= protowire.SizeVarint(v)
+	binary.PutUvarint(w.b[w.i:], v)
 }
 
-func appendBytes[T string | []byte](b []byte, key uint64, v T) []byte {
+func (w *writer) varint(key, v uint64) {
+	if v == 0 {
+		return
+	}
+	w.raw(v)
+	w.raw(key)
+}
+
+func (w *writer) fixed64(key, v uint64) {
+	if v == 0 {
+		return
+	}
+	w.i -= 8
+	binary.LittleEndian.PutUint64(w.b[w.i:], v)
+	w.raw(key)
+}
+
+func (w *writer) string(key uint64, v string) {
 	if len(v) == 0 {
-		return b
+		return
 	}
-	return append(appendHead(b, key, len(v)), v...)
+	w.i -= len(v)
+	copy(w.b[w.i:], v)
+	w.head(key, w.i+len(v))
 }
 
-// appendHead begins a part of n bytes.
-func appendHead(b []byte, key uint64, n int) []byte {
-	return protowire.AppendVarint(append(b, byte(key)), uint64(n))
+func (w *writer) bytes(key uint64, v []byte) {
+	if len(v) == 0 {
+		return
+	}
+	w.i -= len(v)
+	copy(w.b[w.i:], v)
+	w.head(key, w.i+len(v))
 }
 
-func appendEpoch(b []byte, key uint64, e *slots.Epoch) []byte {
-	b = appendHead(b, key, sizeEpoch(e))
-	b = appendVarint(b, epochTerm, e.Term)
-	b = appendFixed64(b, epochBoot, uint64(e.Boot))
-	return appendVarint(b, epochCounter, e.Counter)
+// head writes the head of a part that begins here and goes up to end.
+func (w *writer) head(key uint64, end int) {
+	w.raw(uint64(end - w.i))
+	w.raw(key)
 }
 
-func appendEntry(b []byte, key uint64, e *msg.Entry, size int) []byte {
-	b = appendHead(b, key, size)
-	b = appendBytes(b, entryKey, e.Key)
-	b = appendBytes(b, entryValue, e.Value)
-	b = appendVarint(b, entryFlags, uint64(e.Flags))
-	b = appendVarint(b, entryMarks, uint64(e.Marks))
+func (w *writer) epoch(key uint64, e *slots.Epoch) {
+	end := w.i
+	w.varint(epochCounter, e.Counter)
+	w.fixed64(epochBoot, uint64(e.Boot))
+	w.varint(epochTerm, e.Term)
+	w.head(key, end)
+}
+
+func (w *writer) entry(key uint64, e *msg.Entry) {
+	end := w.i
+	w.fixed64(entryExpires, uint64(e.Expires))
+	w.varint(entryVersion, e.Version)
 	if e.Gone {
-		b = append(b, byte(entryGone), 1)
+		w.varint(entryGone, 1)
 	}
-	b = appendVarint(b, entryVersion, e.Version)
-	return appendFixed64(b, entryExpires, uint64(e.Expires))
+	w.varint(entryMarks, uint64(e.Marks))
+	w.varint(entryFlags, uint64(e.Flags))
+	w.bytes(entryValue, e.Value)
+	w.string(entryKey, e.Key)
+	if w.i < end || key == itemEntries {
+		w.head(key, end)
+	}
 }
 
-func appendOp(b []byte, key uint64, o *msg.Op, size int) []byte {
-	b = appendHead(b, key, size)
-	b = appendFixed64(b, opClient, o.Client)
-	b = appendVarint(b, opNumber, o.Number)
-	b = appendVarint(b, opOldest, o.Oldest)
-	b = appendVarint(b, opVersion, o.Version)
-	return appendFixed64(b, opAt, uint64(o.At))
+func (w *writer) op(key uint64, o *msg.Op) {
+	end := w.i
+	w.fixed64(opAt, uint64(o.At))
+	w.varint(opVersion, o.Version)
+	w.varint(opOldest, o.Oldest)
+	w.varint(opNumber, o.Number)
+	w.fixed64(opClient, o.Client)
+	w.head(key, end)
 }
 
-func appendItem(b []byte, it *msg.Item) []byte {
-	b = appendHead(b, batchItem, sizeItem(it))
-	b = appendVarint(b, itemKind, uint64(it.Kind))
-	b = appendVarint(b, itemSlot, uint64(it.Slot))
-	b = appendVarint(b, itemSeq, it.Seq)
-	if n := sizeEntry(&it.Entry); n > 0 {
-		b = appendEntry(b, itemEntry, &it.Entry, n)
+func (w *writer) item(it *msg.Item) {
+	end := w.i
+	for i := len(it.Ops) - 1; i >= 0; i-- {
+		w.op(itemOps, &it.Ops[i])
 	}
-	if n := sizeOp(&it.Op); n > 0 {
-		b = appendOp(b, itemOp, &it.Op, n)
+	for i := len(it.Entries) - 1; i >= 0; i-- {
+		w.entry(itemEntries, &it.Entries[i])
 	}
-	for i := range it.Entries {
-		b = appendEntry(b, itemEntries, &it.Entries[i], sizeEntry(&it.Entries[i]))
+	if it.Op != (msg.Op{}) {
+		w.op(itemOp, &it.Op)
 	}
-	for i := range it.Ops {
-		b = appendOp(b, itemOps, &it.Ops[i], sizeOp(&it.Ops[i]))
-	}
-	return b
+	w.entry(itemEntry, &it.Entry)
+	w.varint(itemSeq, it.Seq)
+	w.varint(itemSlot, uint64(it.Slot))
+	w.varint(itemKind, uint64(it.Kind))
+	w.head(batchItem, end)
 }
 
-// appendBatch appends sizeBatch(m) bytes.
-func appendBatch(b []byte, m *msg.Batch) []byte {
-	b = appendEpoch(b, batchEpoch, &m.Epoch)
-	b = appendVarint(b, batchAnswered, m.Answered)
-	b = appendVarint(b, batchFirst, m.First)
-	for i := range m.Items {
-		b = appendItem(b, &m.Items[i])
+// batch writes m, for which there are boundBatch(m) bytes of room.
+func (w *writer) batch(m *msg.Batch) {
+	for i := len(m.Items) - 1; i >= 0; i-- {
+		w.item(&m.Items[i])
 	}
-	return b
+	w.varint(batchFirst, m.First)
+	w.varint(batchAnswered, m.Answered)
+	w.epoch(batchEpoch, &m.Epoch)
 }
 
 // Reading. What is decoded shares nothing with the bytes that it came from.
@@ -230,9 +233,17 @@ type field struct {
 	data []byte
 }
 
+// varint reads a number; most have one byte.
+func varint(b []byte) (v uint64, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
+}
+
 // next reads the first field of b into f and returns what follows it.
 func next(b []byte, f *field) ([]byte, error) {
-	key, n := protowire.ConsumeVarint(b)
+	key, n := varint(b)
 	if n < 0 {
 		return nil, errTruncated
 	}
@@ -240,11 +251,16 @@ func next(b []byte, f *field) ([]byte, error) {
 	f.key = key
 	switch protowire.Type(key & 7) {
 	case protowire.VarintType:
-		f.n, n = protowire.ConsumeVarint(b)
+		f.n, n = varint(b)
 	case protowire.Fixed64Type:
 		f.n, n = protowire.ConsumeFixed64(b)
 	case protowire.BytesType:
-		f.data, n = protowire.ConsumeBytes(b)
+		var size uint64
+		if size, n = varint(b); n < 0 || size > uint64(len(b)-n) {
+			return nil, errTruncated
+		}
+		f.data = b[n : n+int(size)]
+		n += int(size)
 	default:
 		num, typ := protowire.DecodeTag(key)
 		n = protowire.ConsumeFieldValue(num, typ, b)
