@@ -155,6 +155,9 @@ func (b *backups) least(w *Want) int16 {
 // together and in order.
 func (b *backups) held() [][]Slot {
 	held := make([][]Slot, b.n)
+	for v := range held {
+		held[v] = make([]Slot, 0, Count*b.each/b.n+max(0, b.over[v])+1)
+	}
 	for _, slots := range b.owned {
 		for _, s := range slots {
 			for _, v := range b.rows[s].Backups() {
@@ -230,10 +233,10 @@ func (b *backups) able(from int, slots []Slot, can func(s Slot) bool) []lot {
 			last = w[0]
 			lots = append(lots, lot{})
 		}
-		g := &lots[len(lots)-1]
-		g.all++
+		l := &lots[len(lots)-1]
+		l.all++
 		if can(s) {
-			g.able = append(g.able, s)
+			l.able = append(l.able, s)
 		}
 	}
 	return lots
@@ -243,18 +246,18 @@ func (b *backups) able(from int, slots []Slot, can func(s Slot) bool) []lot {
 // that the most that any has left is least; of who has one more than that, start
 // says who begins.
 func level(lots []lot, n, start int) []int {
-	above := func(g lot, keep int) int { return min(max(g.all-keep, 0), len(g.able)) }
+	above := func(l lot, keep int) int { return min(max(l.all-keep, 0), len(l.able)) }
 	// keep is the least that takes no more than n.
 	keep := sort.Search(Count, func(keep int) bool {
 		sum := 0
-		for _, g := range lots {
-			sum += above(g, keep)
+		for _, l := range lots {
+			sum += above(l, keep)
 		}
 		return sum <= n
 	})
 	take := make([]int, len(lots))
-	for i, g := range lots {
-		take[i] = above(g, keep)
+	for i, l := range lots {
+		take[i] = above(l, keep)
 		n -= take[i]
 	}
 	for i := 0; i < len(lots) && n > 0; i++ {

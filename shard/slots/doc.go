@@ -25,5 +25,13 @@
 // promoted is someone whom the primary, under whichever epoch it may still be,
 // does nothing without.
 //
+// # Goals
+//
+// A [Goal] says who shall hold what, and [Place] makes one for the servers that
+// there are from the last one. A map gets there step by step; what is left to do
+// is the difference between the two:
+//
+//	GoalOf(map) ── Place(servers) ──> Goal ── On(map.Servers) ──> rows to compare with map.Rows
+//
 // Everything here is pure.
 package slots

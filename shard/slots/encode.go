@@ -46,7 +46,9 @@ func (m *Map) AppendBinary(b []byte) ([]byte, error) {
 	index := make([]uint16, Count)
 	var rows []int // the first slot of each
 	known := make(map[Row]uint16)
-	var recent [512]int // a slot with a row of this hash, most often the row itself
+	// recent has the last slot of each hash of a row: nearly always of an equal
+	// row, and much faster than known.
+	var recent [512]int
 	for s := range m.Rows {
 		r := &m.Rows[s]
 		h := &recent[(int(r.Primary)*31+int(r.copies[0].Server)*7+int(r.copies[1].Server))&511]
