@@ -53,7 +53,7 @@ func serving(t testing.TB, serve func(context.Context) error) (stop func()) {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func joined(t testing.TB, s *Server) {
+func awaitJoined(t testing.TB, s *Server) {
 	t.Helper()
 	select {
 	case <-s.Joined():
@@ -70,7 +70,7 @@ func TestThreeServers(t *testing.T) {
 		s := &Server{Masters: []string{m}, Log: logger, Memory: 64 << 20}
 		begun := time.Now()
 		addr, _ := startServer(t, s)
-		joined(t, s)
+		awaitJoined(t, s)
 		t.Log("joined", i, addr, time.Since(begun))
 		addrs = append(addrs, addr)
 		c := memcache.NewClient(addr, memcache.Config{})

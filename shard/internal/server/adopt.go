@@ -40,7 +40,7 @@ func (s *Server) adopt(m *slots.Map) {
 		p.sent = p.acked // what it would not take on an earlier map
 	}
 	for i := range s.slots {
-		if sl := &s.slots[i]; sl.mine() && len(sl.writes) > 0 {
+		if sl := &s.slots[i]; sl.mine() && sl.writes.len() > 0 {
 			s.commit(sl)
 		}
 	}
@@ -232,8 +232,8 @@ func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 // changed.
 func (s *Server) recheck(p *peer) {
 	p.changed = false
-	for i := range p.queue {
-		q := &p.queue[i]
+	for i := range p.queue.len() {
+		q := p.queue.at(i)
 		if !q.waits {
 			continue
 		}
@@ -247,7 +247,7 @@ func (s *Server) recheck(p *peer) {
 	}
 	s.planFill(p)
 	if p.index == slots.None {
-		p.queue, p.open, p.filling = nil, nil, 0
+		p.queue, p.open, p.filling = fifo[queued]{}, fifo[opened]{}, 0
 		p.sent = p.acked
 	}
 }

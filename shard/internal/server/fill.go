@@ -79,7 +79,7 @@ func (s *Server) fillSome(p *peer) {
 		sent += s.fillChunk(p, sl, chunkBytes-sent)
 		if p.cursor == 0 || s.cfg.Planted.SwitchEarly {
 			p.push(msg.Item{Kind: msg.End, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
-			p.queue[len(p.queue)-1].fill = slotBytes
+			p.queue.at(p.queue.len() - 1).fill = slotBytes
 			p.filling += slotBytes
 			sent += slotBytes
 			c.sent = true
@@ -108,7 +108,7 @@ func (s *Server) fillChunk(p *peer, sl *slot, room int) (sent int) {
 		return 0
 	}
 	p.push(msg.Item{Kind: msg.Chunk, Slot: sl.id, Seq: sl.seq, Entries: entries}, nil, false, s.now.Mono)
-	p.queue[len(p.queue)-1].fill = sent
+	p.queue.at(p.queue.len() - 1).fill = sent
 	p.filling += sent
 	p.fillKeys += uint64(len(entries))
 	p.fillBytes += uint64(sent)

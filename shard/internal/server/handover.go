@@ -37,7 +37,7 @@ func (s *Server) giveUp(p *peer, again bool) {
 	for _, id := range s.handing {
 		switch sl := &s.slots[id]; {
 		case sl.handTo != p:
-		case len(sl.writes) > 0:
+		case sl.writes.len() > 0:
 			return
 		default:
 			up = append(up, id)

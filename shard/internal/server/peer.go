@@ -14,10 +14,10 @@ type peer struct {
 	known slots.Epoch // it stands on this epoch at least, or will before it sees what comes next
 
 	// Items to it. The first of queue has the number acked+1.
-	queue []queued
+	queue fifo[queued]
 	acked uint64
 	sent  uint64 // on this connection
-	open  []opened
+	open  fifo[opened]
 	full  bool // it takes no more bytes
 
 	// Items from it.
@@ -65,25 +65,24 @@ const (
 )
 
 // last is the number of the last item.
-func (p *peer) last() uint64 { return p.acked + uint64(len(p.queue)) }
+func (p *peer) last() uint64 { return p.acked + uint64(p.queue.len()) }
 
 func (p *peer) push(it msg.Item, w *write, waits bool, now int64) {
-	p.queue = append(p.queue, queued{item: it, w: w, waits: waits, at: now})
+	p.queue.push(queued{item: it, w: w, waits: waits, at: now})
 	if w != nil {
-		p.open = append(p.open, opened{p.last(), w})
+		p.open.push(opened{p.last(), w})
 	}
 }
 
 // answered is the number up to which nothing will have to be undone.
 func (p *peer) answered() uint64 {
-	for len(p.open) > 0 && p.open[0].w.done {
-		p.open = p.open[1:]
+	for p.open.len() > 0 && p.open.at(0).w.done {
+		p.open.pop()
 	}
-	if len(p.open) == 0 {
-		p.open = nil
+	if p.open.len() == 0 {
 		return p.last()
 	}
-	return p.open[0].number - 1
+	return p.open.at(0).number - 1
 }
 
 // connected begins a connection: what was not acknowledged is sent again.
@@ -116,15 +115,16 @@ func (s *Server) Flush(now Time) {
 
 func (s *Server) sendBatch(p *peer) {
 	s.inform(p)
-	rest := p.queue[p.sent-p.acked:]
+	first := int(p.sent - p.acked)
 	n, bytes := 0, 0
-	for n < len(rest) && n < batchItems && bytes < batchBytes {
-		bytes += max(rest[n].fill, len(rest[n].item.Entry.Value))
+	for first+n < p.queue.len() && n < batchItems && bytes < batchBytes {
+		q := p.queue.at(first + n)
+		bytes += max(q.fill, len(q.item.Entry.Value))
 		n++
 	}
 	items := make([]msg.Item, n)
 	for i := range items {
-		items[i] = rest[i].item
+		items[i] = p.queue.at(first + i).item
 	}
 	s.send(p.boot, &msg.Batch{Epoch: s.cur.Epoch, Answered: p.answered(), First: p.sent + 1, Items: items})
 	p.sent += uint64(n)
@@ -139,10 +139,8 @@ func (s *Server) inform(p *peer) {
 }
 
 func (s *Server) receiveAck(p *peer, m *msg.Ack) {
-	for p.acked < m.Upto && len(p.queue) > 0 {
-		q := p.queue[0]
-		p.queue[0] = queued{}
-		p.queue = p.queue[1:]
+	for p.acked < m.Upto && p.queue.len() > 0 {
+		q := p.queue.pop()
 		p.acked++
 		p.filling -= q.fill
 		if q.waits && !q.w.done {
@@ -150,9 +148,6 @@ func (s *Server) receiveAck(p *peer, m *msg.Ack) {
 				s.commit(q.w.slot)
 			}
 		}
-	}
-	if len(p.queue) == 0 {
-		p.queue = nil
 	}
 	p.sent = max(p.sent, p.acked)
 	s.checkFilled(p)

@@ -47,8 +47,8 @@ type slot struct {
 	state   slots.State // as a copy
 	handTo  *peer       // whom the primary gives it up to
 
-	copies []copyOf // of a primary
-	writes []*write // of a primary: unanswered, in order
+	copies []copyOf     // of a primary
+	writes fifo[*write] // of a primary: unanswered, in order
 }
 
 // copyOf is a copy, as the primary has it.
@@ -118,19 +118,12 @@ func (s *Server) empty(sl *slot) {
 
 // unanswered returns the write with a number, if it has no answer yet.
 func (sl *slot) unanswered(seq uint64) *write {
-	i, ok := slices.BinarySearchFunc(sl.writes, seq, func(w *write, seq uint64) int {
-		switch {
-		case w.seq < seq:
-			return -1
-		case w.seq > seq:
-			return 1
+	for i := range sl.writes.len() {
+		if w := *sl.writes.at(i); w.seq == seq {
+			return w
 		}
-		return 0
-	})
-	if !ok {
-		return nil
 	}
-	return sl.writes[i]
+	return nil
 }
 
 // pastOps are the writes of a client that have been carried out in a slot.

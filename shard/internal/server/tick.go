@@ -76,8 +76,8 @@ func (s *Server) attend(p *peer) {
 
 // lateness is for how long p has owed an answer that others wait for.
 func (s *Server) lateness(p *peer) (late time.Duration) {
-	for i := range p.queue {
-		if q := &p.queue[i]; q.waits && !q.w.done {
+	for i := range p.queue.len() {
+		if q := p.queue.at(i); q.waits && !q.w.done {
 			late = time.Duration(s.now.Mono - q.at)
 			break
 		}

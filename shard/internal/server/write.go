@@ -31,6 +31,12 @@ func (s *Server) write(sl *slot, e msg.Entry) {
 		op.Version, op.At = sl.seq, s.now.Wall
 		sl.remember(op)
 	}
+	if len(sl.copies) == 0 && sl.writes.len() == 0 && s.mayAnswer(sl) {
+		if e.Gone {
+			s.drop(sl, at)
+		}
+		return
+	}
 	s.spread(sl, at, msg.Item{Kind: msg.Write, Slot: sl.id, Seq: sl.seq, Entry: at.Entry, Op: op})
 	s.commit(sl)
 }
@@ -40,7 +46,7 @@ func (s *Server) spread(sl *slot, at *entry, it msg.Item) {
 	w := &write{slot: sl, seq: it.Seq, key: at.Key, gen: s.writes.newest()}
 	s.writes.add()
 	at.pending = w
-	sl.writes = append(sl.writes, w)
+	sl.writes.push(w)
 	for i := range sl.copies {
 		c := &sl.copies[i]
 		if !c.begun {
@@ -56,8 +62,8 @@ func (s *Server) spread(sl *slot, at *entry, it msg.Item) {
 
 // commit answers the slot's writes that have waited long enough, in order.
 func (s *Server) commit(sl *slot) {
-	for len(sl.writes) > 0 {
-		w := sl.writes[0]
+	for sl.writes.len() > 0 {
+		w := *sl.writes.at(0)
 		if w.waiting > 0 && !s.cfg.Planted.AnswerEarly {
 			return
 		}
@@ -67,11 +73,8 @@ func (s *Server) commit(sl *slot) {
 			}
 			return
 		}
-		sl.writes[0] = nil
-		sl.writes = sl.writes[1:]
-		s.answer(sl, w)
+		s.answer(sl, sl.writes.pop())
 	}
-	sl.writes = nil
 	if sl.role == handing {
 		s.handedOver(sl)
 	}
@@ -129,7 +132,8 @@ func (s *Server) feed() {
 // that its client can tell again, and those that only read, are sent where it is.
 func (s *Server) lose(sl *slot) {
 	f, _ := s.elsewhere(sl.id)
-	for _, w := range sl.writes {
+	for sl.writes.len() > 0 {
+		w := sl.writes.pop()
 		s.close(w)
 		if e := sl.entries[w.key]; e != nil && e.pending == w {
 			e.pending = nil
@@ -144,7 +148,6 @@ func (s *Server) lose(sl *slot) {
 			s.release(c)
 		}
 	}
-	sl.writes = nil
 }
 
 // genCount counts unanswered writes by generations, which maps begin.
