@@ -37,7 +37,6 @@ type fake struct {
 	waits   map[slots.Slot]int64 // promoted: serves from then on
 	master  int64                // until when the master promised
 	beatAt  int64
-	saidAt  int64
 }
 
 // datum is what a server has of a slot: the value of its one key, and who of its

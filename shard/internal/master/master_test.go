@@ -22,6 +22,9 @@ func (w *world) isSettled(n int) bool {
 	if w.down {
 		return false
 	}
+	if n == 0 && w.m.Map() == nil {
+		return true
+	}
 	st := w.m.Status(w.now)
 	return st.Settled && len(st.Servers) == n && st.Failed == 0 && st.Held == 0
 }

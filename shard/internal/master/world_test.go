@@ -198,6 +198,9 @@ func short(m msg.Message) string {
 
 // summary counts a map's rows.
 func summary(m *slots.Map) string {
+	if m == nil {
+		return "no map"
+	}
 	s := fmt.Sprint("epoch ", m.Epoch.Counter, ":")
 	type count struct{ p, i, j, f int }
 	n := make([]count, len(m.Servers))
@@ -378,15 +381,19 @@ func (w *world) checkRow(s slots.Slot, last, m *slots.Map) {
 		}
 		delete(w.answered, s)
 	}
+	if was == 0 && is != 0 {
+		delete(w.answered, s) // by who left last, before it heard that it may
+	}
 	if last.Rows[s].Held != 0 {
 		return
 	}
 	if was != is && was != 0 && is != 0 && !m.Rows[s].Fresh {
 		switch {
-		case stateIn(last, s, is) != int(slots.InSync) && !(w.cfg.planted.promoteJoining):
+		case stateIn(last, s, is) != int(slots.InSync):
 			w.fail("R1: slot %d went from %s to %s, which was not in sync", s, was, is)
 		default:
 			w.checkPromoted(s, was, is)
+			w.checkGivenUp(s, was, m)
 		}
 	}
 	if was != is {
@@ -410,6 +417,17 @@ func (w *world) allLeft(m *slots.Map) bool {
 		}
 	}
 	return true
+}
+
+// checkGivenUp holds that who isn't deposed doesn't believe that it still has the slot.
+func (w *world) checkGivenUp(s slots.Slot, was slots.Boot, m *slots.Map) {
+	f, i := w.byBoot(was), m.Index(was)
+	if f == nil || i == slots.None || m.Servers[i].Deposed == m.Epoch {
+		return
+	}
+	if d := f.data[s]; d != nil && d.primary && !f.gone[s] {
+		w.fail("R1: slot %d is taken from %s as if it had given it up, and it has not at epoch %d", s, f.addr, f.cur.Epoch.Counter)
+	}
 }
 
 // checkPromoted holds that whoever is promoted is someone whom the old primary does
