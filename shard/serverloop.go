@@ -76,6 +76,8 @@ func (l *serverLoop) serviceOptions() link.Options {
 	return o
 }
 
+var errSilent = errors.New("nothing came back for a lease")
+
 func newBoot() slots.Boot {
 	for {
 		if b := slots.Boot(rand.Uint64()); b != 0 {
@@ -187,6 +189,13 @@ func (l *serverLoop) step() (more bool) {
 	if now.Mono-l.ticked >= int64(tick) {
 		l.ticked = now.Mono
 		l.core.Tick(now)
+		for _, peer := range l.core.Silent(now) {
+			if peer == server.Master {
+				l.master.Reset(errSilent)
+			} else {
+				l.peers.Reset(peer, errSilent)
+			}
+		}
 	}
 	more = l.core.Pump(now)
 	l.core.Flush(now)

@@ -40,6 +40,7 @@ type peer struct {
 	droppedAt int64 // when the master was asked to drop its copies, by Mono
 	againAt   int64 // when it was sent everything again, by Mono
 	metAt     int64 // when it came into a map, by Mono
+	heard     int64 // when its last message came, or the connection to it, by Mono
 	changed   bool  // its part in some slot has, in the map being adopted
 	joins     bool  // it is a Joining copy, in the map being adopted
 }
@@ -87,10 +88,11 @@ func (p *peer) answered() uint64 {
 
 // connected begins a connection: what was not acknowledged is sent again.
 func (s *Server) connected(p *peer) {
-	p.up = true
+	p.up, p.heard = true, s.now.Mono
 	p.sent = p.acked
 	p.known = slots.Epoch{}
 	s.ask(p)
+	s.beat() // the master may make copies there now
 }
 
 // Flush turns what is to be sent into messages.

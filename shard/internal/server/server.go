@@ -134,6 +134,7 @@ type masterLink struct {
 	up        bool
 	following bool // the promise that it asked for was given, on this connection
 	beatAt    int64
+	heard     int64 // when the last message came, or the connection, by Mono
 	granted   int64 // until when it promises, by Mono
 }
 
@@ -201,7 +202,7 @@ func (s *Server) tell(m msg.Message) {
 func (s *Server) Connected(now Time, to slots.Boot) {
 	s.now = now
 	if to == Master {
-		s.master.up, s.master.following = true, false
+		s.master.up, s.master.following, s.master.heard = true, false, now.Mono
 		s.send(Master, &msg.Hello{Version: msg.Version, Addr: s.cfg.Addr, Boot: s.cfg.Boot, Promised: s.promised})
 		return
 	}
@@ -259,6 +260,7 @@ func (s *Server) Receive(now Time, from slots.Boot, m msg.Message) {
 		return
 	}
 	if from == Master {
+		s.master.heard = now.Mono
 		s.receiveFromMaster(m)
 		return
 	}
@@ -271,6 +273,7 @@ func (s *Server) Receive(now Time, from slots.Boot, m msg.Message) {
 		}
 		return
 	}
+	p.heard = now.Mono
 	switch m := m.(type) {
 	case *msg.Ask:
 		s.receiveAsk(p, m)

@@ -153,3 +153,21 @@ func (s *Server) Settled() bool {
 	}
 	return servers > 0 && mine >= slots.Count/servers
 }
+
+// Silent returns the peers, and the Master, to whom there is a connection over
+// which nothing has come back for a lease. It is better made anew: if the network
+// lost packets, TCP sends them again later and later, and comes back seconds after
+// the network has.
+func (s *Server) Silent(now Time) (silent []slots.Boot) {
+	if m := &s.master; m.up && now.Mono-m.heard >= int64(s.cfg.Lease) {
+		m.heard = now.Mono
+		silent = append(silent, Master)
+	}
+	for _, p := range s.order {
+		if p.up && p.index != slots.None && now.Mono-p.heard >= int64(s.cfg.Lease) {
+			p.heard = now.Mono
+			silent = append(silent, p.boot)
+		}
+	}
+	return silent
+}
