@@ -3,8 +3,11 @@
 // makes beside it are programs of their own:
 //
 //	torc          everything, by subcommand
+//	clt           torc shard client
 //	dht-shell     torc shell, on a ring of memcached servers
 //	fleet-client  torc run, on the fleet in zk://127.0.0.1:2181/torc
+//	master-svr    torc shard master, with the placement modulo
+//	svr           torc shard server
 //	watchdog      torc fleet watchdog, for that fleet
 //
 // A name that it does not know acts as torc. Whatever the name, the exit code

@@ -14,6 +14,7 @@ import (
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/script"
+	"github.com/torc-dht/torc/shard"
 	"github.com/torc-dht/torc/shell"
 	"github.com/torc-dht/torc/tabletest"
 )
@@ -34,6 +35,11 @@ func TestJSONObjectsAreExplained(t *testing.T) {
 		"fleet rebalance":              fieldsOf(reflect.TypeFor[rebalanceJSON]()),
 		"what was moved":               fieldsOf(reflect.TypeFor[jsonform.Progress]()),
 		"each of the members of stats": fieldsOf(reflect.TypeFor[jsonform.MemberSurvey]()),
+
+		"shard status":                        fieldsOf(reflect.TypeFor[shardStatusJSON]()),
+		"each of the servers of shard status": fieldsOf(reflect.TypeFor[shard.ServerStatus]()),
+		"each of the moves of shard status":   fieldsOf(reflect.TypeFor[shard.Move]()),
+		"shard rebalance":                     fieldsOf(reflect.TypeFor[shardRebalanceJSON]()),
 	}
 	for _, o := range jsonObjects {
 		what, _, _ := strings.Cut(o.what, ":")

@@ -4,4 +4,5 @@ package main
 import (
 	_ "github.com/torc-dht/torc/fleet"           // memcached:// and memcached+file:
 	_ "github.com/torc-dht/torc/fleet/zookeeper" // zk://
+	_ "github.com/torc-dht/torc/shard"           // shard://
 )

@@ -42,7 +42,7 @@ func execute(root *cobra.Command, args []string) (code int) {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		err = out.lost()
-	} else if len(args) == 0 && !root.HasSubCommands() && root.ValidateArgs(nil) != nil {
+	} else if wrong := (*usageError)(nil); len(args) == 0 && !root.HasSubCommands() && errors.As(err, &wrong) {
 		fmt.Fprintln(root.ErrOrStderr(), root.UsageString()) // nobody who knew it would call it so
 	}
 	if err != nil {
@@ -117,8 +117,11 @@ func oneLine(err error) string {
 // programs are the names that the binary acts by, besides torc itself, which is
 // also what an unknown name means.
 var programs = map[string]func() *cobra.Command{
+	"clt":          newClt,
 	"dht-shell":    newDHTShell,
 	"fleet-client": newFleetClient,
+	"master-svr":   newMasterSvr,
+	"svr":          newSvr,
 	"watchdog":     newWatchdogProgram,
 }
 

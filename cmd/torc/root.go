@@ -59,7 +59,7 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 		}
 	}
 	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g), newShell(&g))
-	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g))
+	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g), newShard(&g))
 	add(groupServers, newServe(&g), newDemo(&g))
 	add("", newVersion(), newCompletion(),
 		newTopic("environment", "The variables that stand for flags", func() string { return environmentText(root) }),
@@ -68,21 +68,17 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 	return root
 }
 
-// prepare gives the root of a program what all programs have: the global
-// flags, their variables, and errors of one line.
+// prepare gives the root of a program that works on a table what all of those
+// have: the global flags, their variables, and errors of one line.
 func prepare(root *cobra.Command, g *globals, table string) {
-	root.SilenceErrors = true
-	root.SilenceUsage = true
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	flags.StringVar(&g.table, "table", table, "the table, by its `URL`")
 	flags.DurationVar(&g.timeout, "timeout", 10*time.Second, "how long to wait for the table, and for one operation on it")
-	flags.BoolVar(&g.plain, "no-color", false, "no colour and no bars, on a terminal either")
-	root.SetFlagErrorFunc(flagError)
-	root.SetUsageTemplate(usageTemplate)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := bindEnvironment(cmd); err != nil {
+	prepareBare(root, g)
+	bind := root.PersistentPreRunE
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := bind(cmd, args); err != nil {
 			return err
 		}
 		if g.timeout <= 0 {
@@ -90,6 +86,20 @@ func prepare(root *cobra.Command, g *globals, table string) {
 		}
 		return nil
 	}
+}
+
+// prepareBare gives the root of a program what those have, too, that work on no
+// table.
+func prepareBare(root *cobra.Command, g *globals) {
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.BoolVar(&g.plain, "no-color", false, "no colour and no bars, on a terminal either")
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(usageTemplate)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return bindEnvironment(cmd) }
 }
 
 // commandsOnly is the check of a command whose arguments are subcommands: what
@@ -148,9 +158,18 @@ func (g *globals) style(cmd *cobra.Command) terminal.Style {
 	return terminal.StyleFor(cmd.OutOrStdout(), g.plain)
 }
 
-// usage is the error of a command that was called wrongly.
+// usageError is the error of a command that was called wrongly.
+type usageError struct {
+	err error
+	see string // the command whose help explains it
+}
+
+func (e *usageError) Error() string { return e.err.Error() + "; see: " + e.see + " --help" }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage returns a [usageError].
 func usage(cmd *cobra.Command, format string, args ...any) error {
-	return fmt.Errorf("%w; see: %s --help", fmt.Errorf(format, args...), cmd.CommandPath())
+	return &usageError{fmt.Errorf(format, args...), cmd.CommandPath()}
 }
 
 // exactly is the check of a command that takes just the named arguments, behind
