@@ -1,5 +1,7 @@
 package simnet
 
+import "time"
+
 // conn is a connection: two ends, and for each end a queue of what it sent.
 //
 //	ends[0] dialer ── queues[0] ──> acceptor ends[1]
@@ -23,7 +25,7 @@ type conn[M any] struct {
 type end struct {
 	node  int32
 	state endState
-	dial  uint32 // end 0: the generation of the dial it belongs to
+	dial  uint32 // end 0: the gen of its dial, while that is about this connection
 }
 
 type endState uint8
@@ -56,6 +58,7 @@ type fifo[M any] struct {
 	last    int64 // no later entry may be due before
 	due     bool  // an event for the first entry is under way, or held by a frozen receiver
 	stalled bool  // the first entry is due and the link is cut
+	since   int64 // when stalled: since when
 	shut    bool  // a farewell was queued: nothing else enters
 }
 
@@ -84,8 +87,8 @@ type connRef struct {
 
 // dial is a node's wish to be connected to a peer.
 type dial struct {
-	gen    uint32
-	failed int // in a row
+	gen    uint32 // of the attempt or connection that there is
+	failed int    // in a row
 	conn   connRef
 }
 
@@ -100,8 +103,8 @@ func (p *Port[M]) Dial(peer Addr) {
 	if p.node.dials[to.id] != nil {
 		return
 	}
-	p.net.lastDial++
-	d := &dial{gen: p.net.lastDial}
+	d := new(dial)
+	p.net.renew(d)
 	p.node.dials[to.id] = d
 	p.net.dialAt(p.net.now, p.node, to.id, d)
 }
@@ -273,7 +276,7 @@ func (n *Network[M]) head(e *event) {
 		return
 	}
 	if !n.reach(c.ends[from].node, c.ends[to].node) {
-		q.stalled = true
+		q.stalled, q.since = true, n.now
 		return
 	}
 	if q.entries[q.first].at > n.now {
@@ -411,14 +414,8 @@ func (n *Network[M]) rewire() {
 				bad = true
 				continue
 			}
-			if q := &c.queues[end]; q.stalled { // sent again by TCP
-				q.stalled = false
-				if q.len() > 0 {
-					first := &q.entries[q.first]
-					first.at = max(first.at, n.now+n.latency(from, to))
-					q.last = max(q.last, first.at)
-				}
-				n.wake(c, end)
+			if c.queues[end].stalled {
+				n.resume(c, end)
 			}
 		}
 		if bad == c.bad {
@@ -432,6 +429,21 @@ func (n *Network[M]) rewire() {
 			}
 		}
 	}
+}
+
+// resume lets what waited for a link go on when its machine next sends it again:
+// after at most as long as it waited, since TCP backs off, and a second.
+func (n *Network[M]) resume(c *conn[M], end int) {
+	q, from, to := &c.queues[end], c.ends[end].node, c.ends[1-end].node
+	q.stalled = false
+	if q.len() == 0 {
+		return
+	}
+	backoff := n.nodes[from].chance.between(0, min(time.Duration(n.now-q.since), time.Second))
+	first := &q.entries[q.first]
+	first.at = max(first.at, n.now+n.latency(from, to)+int64(backoff))
+	q.last = max(q.last, first.at)
+	n.wake(c, end)
 }
 
 // watch lets an end of a bad connection notice some time.

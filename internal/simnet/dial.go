@@ -15,6 +15,12 @@ func (n *Network[M]) wish(e *event) *dial {
 	return nil
 }
 
+// renew makes all events under way for a dial void.
+func (n *Network[M]) renew(d *dial) {
+	n.lastDial++
+	d.gen = n.lastDial
+}
+
 // dial sends an attempt on its way.
 func (n *Network[M]) dial(e *event) {
 	if n.wish(e) == nil || n.nodes[e.node].hold(e) {
@@ -25,25 +31,42 @@ func (n *Network[M]) dial(e *event) {
 	n.queue.push(next)
 }
 
-// attempt is what an attempt comes upon at the peer.
+// resend is after how long an attempt that was not answered is sent again, and
+// after twice that, and so on, as TCP does it.
+const resend = int64(time.Second)
+
+// attempt is what an attempt comes upon at the peer. Its id counts how often it
+// got nowhere.
 func (n *Network[M]) attempt(e *event) {
 	d := n.wish(e)
 	if d == nil {
 		return
 	}
 	from, to := n.nodes[e.node], n.nodes[e.slot]
-	fail := *e
-	fail.kind = evDialFail
-	switch {
-	case !n.reach(from.id, to.id), !n.reach(to.id, from.id), to.frozen:
-		fail.at = n.now + n.silence(from)
-		n.queue.push(fail)
-		return
-	case !to.up: // refused by its machine
-		fail.at = n.now + n.latency(to.id, from.id)
+	good := n.reach(from.id, to.id) && n.reach(to.id, from.id)
+	if good && !to.up { // refused by its machine
+		fail := *e
+		fail.kind, fail.at = evDialFail, n.now+n.latency(to.id, from.id)
 		n.queue.push(fail)
 		return
 	}
+	if !good || to.frozen {
+		if e.id == 0 {
+			fail := *e
+			fail.kind, fail.at = evDialFail, n.now+n.silence(from)
+			n.queue.push(fail)
+		}
+		again := *e
+		again.id++
+		if good {
+			to.hold(&again) // its machine took it, and waits for it to accept
+		} else if again.id < 8 {
+			again.at = n.now + resend<<e.id
+			n.queue.push(again)
+		}
+		return
+	}
+	n.renew(d)
 	c := n.connect(from.id, to.id, d.gen)
 	d.conn = connRef{c.slot, c.id}
 	to.accepted[from.id] = d.conn
@@ -85,6 +108,7 @@ func (n *Network[M]) retry(nd *node[M], peer int32, d *dial) {
 		wait = n.config.BackoffMax
 	}
 	d.failed++
+	n.renew(d)
 	n.dialAt(n.now+int64(nd.chance.between(wait/2, wait)), nd, peer, d)
 }
 

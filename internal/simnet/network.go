@@ -26,15 +26,16 @@ type Config[M any] struct {
 	// Latency is that of every link without one of its own. Zero:
 	// [DefaultLatency].
 	Latency Latency
-	// Redial is how long a node waits before it dials again: BackoffMin after the
+	// BackoffMin and BackoffMax are how long a node waits before it dials again: BackoffMin after the
 	// first failure, twice as long after each further one up to BackoffMax, in
-	// each case shortened by up to a half. Zero: 50 ms and 1 s.
+	// each case shortened by up to a half. Zero: 50 ms, and 1 s or BackoffMin.
 	BackoffMin, BackoffMax time.Duration
 	// Silence is after how long an end of a connection gives up on a peer from
 	// which the network brings nothing: after Silence to 1.5 times that, each end
 	// for itself. It is for cut links only: a frozen process's kernel goes on
 	// acknowledging, so whoever wants to notice that sends pings of his own.
-	// Dialing over a cut link, or to a frozen node, fails after as long. Zero: 2 s.
+	// Dialing over a link that stays cut, or a node that stays frozen, fails after
+	// as long. Zero: 2 s.
 	Silence time.Duration
 	// Drop and Duplicate are the chances of a datagram, in the absence of faults,
 	// to be lost or to arrive twice, 0 to 1.
@@ -61,10 +62,10 @@ func (c *Config[M]) setDefaults() {
 	if c.BackoffMin == 0 {
 		c.BackoffMin = 50 * time.Millisecond
 	}
-	c.BackoffMax = max(c.BackoffMin, c.BackoffMax)
-	if c.BackoffMax == c.BackoffMin {
-		c.BackoffMax = max(time.Second, c.BackoffMin)
+	if c.BackoffMax == 0 {
+		c.BackoffMax = time.Second
 	}
+	c.BackoffMax = max(c.BackoffMin, c.BackoffMax)
 	if c.Silence == 0 {
 		c.Silence = 2 * time.Second
 	}

@@ -99,6 +99,9 @@ func (p *Port[M]) Alarm(t time.Duration) {
 
 // Note adds a line to the trace.
 func (p *Port[M]) Note(format string, args ...any) {
+	if !p.live() {
+		return
+	}
 	p.net.note(markNote, p.node.id, p.node.id, 0, "%s: %s", p.node.addr, lazy{format, args})
 }
 

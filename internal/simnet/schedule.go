@@ -128,16 +128,20 @@ type Nemesis struct {
 	MaxDown int
 	// Weights is how often each kind comes, in proportion. Nil: [DefaultWeights].
 	Weights map[Kind]int
-	// Reject, unless nil, refuses faults that a protocol does not claim to bear:
-	// among those that overlap it in time, all of them accepted before.
+	// Drift is the most by which clock rates differ from 1. Zero: 0.01, which is a
+	// hundred times what quartz does and less than a lease's margin.
+	Drift float64
+	// Reject, unless nil, refuses faults that a protocol does not claim to bear.
+	// The overlapping ones came before p and are not over by then.
 	Reject func(p Planned, overlapping []Planned) bool
 }
 
-// DefaultWeights has every fault. Kills and freezes come most: leases, promises
-// and epochs are there because of them.
+// DefaultWeights has every fault but clocks that stand still, which no lease
+// bears. Kills and freezes come most: leases, promises and epochs are there
+// because of them.
 var DefaultWeights = map[Kind]int{
 	Cut: 4, CutOneWay: 3, Isolate: 3, Split: 2, Reset: 4, Slow: 2,
-	Kill: 6, Freeze: 6, ClockRate: 1, ClockStop: 1, Drop: 1, Duplicate: 1,
+	Kill: 6, Freeze: 6, ClockRate: 1, ClockStop: 0, Drop: 1, Duplicate: 1,
 }
 
 // kinds is the faults in an order.
@@ -147,6 +151,7 @@ var kinds = []Kind{Cut, CutOneWay, Isolate, Split, Reset, Slow, Kill, Freeze, Cl
 func (m Nemesis) Schedule(seed uint64) Schedule {
 	m.Every, m.Lasting = cmp.Or(m.Every, time.Second), cmp.Or(m.Lasting, time.Second)
 	m.MaxDown = cmp.Or(m.MaxDown, (len(m.Nodes)-1)/2)
+	m.Drift = cmp.Or(m.Drift, 0.01)
 	if m.Weights == nil {
 		m.Weights = DefaultWeights
 	}
@@ -218,7 +223,8 @@ func (m *Nemesis) fault(c *chance) Fault {
 	case Slow:
 		f.X = float64(int64(2) << c.below(7))
 	case ClockRate:
-		f.X = float64([]int64{50, 90, 99, 101, 110, 200}[c.below(6)]) / 100
+		drift := millionths(m.Drift)
+		f.X = float64(million-drift+c.below(2*drift+1)) / million
 	case Drop, Duplicate:
 		f.X = float64(5*(1+c.below(10))) / 100
 	}

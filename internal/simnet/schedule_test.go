@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,7 +22,9 @@ func TestNemesis(t *testing.T) {
 			Length:  30 * time.Second,
 			Quiet:   rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "quiet"),
 			MaxDown: rapid.IntRange(0, 3).Draw(t, "down"),
+			Weights: maps.Clone(DefaultWeights),
 		}
+		m.Weights[ClockStop] = 1
 		seed := rapid.Uint64().Draw(t, "seed")
 		s := m.Schedule(seed)
 		if !reflect.DeepEqual(s, m.Schedule(seed)) {
@@ -42,6 +45,9 @@ func TestNemesis(t *testing.T) {
 			seen[p.Kind]++
 			if p.At+p.For > end {
 				t.Fatalf("%v is not over at %v", p, end)
+			}
+			if p.Kind == ClockRate && (p.X < 0.99 || p.X > 1.01) {
+				t.Fatalf("%v is beyond the drift", p)
 			}
 			down := make(map[Addr]bool)
 			for _, o := range s {

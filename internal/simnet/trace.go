@@ -62,7 +62,7 @@ func digestOf(text string) uint64 {
 // print writes a line of the trace.
 func (n *Network[M]) print(format string, args ...any) {
 	us := n.now / 1000
-	fmt.Fprintf(n.trace.w, "%5d.%06d s  ", us/million, us%million)
+	fmt.Fprintf(n.trace.w, "%4d.%06d s  ", us/million, us%million)
 	fmt.Fprintf(n.trace.w, format, args...)
 	io.WriteString(n.trace.w, "\n")
 }
