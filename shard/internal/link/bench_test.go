@@ -164,3 +164,31 @@ func BenchmarkChunks(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*chunkEntries/b.Elapsed().Seconds(), "keys/s")
 }
+
+// BenchmarkWhere is what a program does that asks once: connect, ask, close.
+func BenchmarkWhere(b *testing.B) {
+	m := startMaster(b, 11)
+	m.SetMap(testMap(1))
+	for b.Loop() {
+		c, err := NewClient(m.addr, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := c.Where(b.Context(), "k"); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
+// BenchmarkMaps is a map to who watches, with its encoding on both sides.
+func BenchmarkMaps(b *testing.B) {
+	m := startMaster(b, 11)
+	c := startClient(b, m.addr, Options{})
+	for b.Loop() {
+		m.SetMap(testMap(1))
+		if _, err := c.Map(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

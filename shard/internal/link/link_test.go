@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -245,6 +246,48 @@ func TestLaterStreamEndsTheFormer(t *testing.T) {
 	await[PeerOpened](t, s.events)
 	await[PeerUp](t, events2)
 	await[PeerDown](t, events1)
+}
+
+// However often a connection breaks, what arrives of it is what was sent on it up
+// to some message.
+func TestNothingIsMissingInBetween(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 2)
+	p, events := startPeers(t, Options{})
+	p.Set([]Peer{{s.addr, 2}})
+	const end = 1 << 60
+	arrived := make(chan struct{})
+	go func() {
+		defer close(arrived)
+		for last := uint64(0); last != end; {
+			switch e := (<-s.events).(type) {
+			case PeerOpened:
+				last = 0
+			case PeerMessages:
+				for _, m := range e.Msgs {
+					upto := m.(*msg.Ack).Upto
+					if last != 0 && upto != last+1 {
+						t.Errorf("%d came after %d", upto, last)
+					}
+					last = upto
+				}
+			}
+		}
+	}()
+	next := uint64(1)
+	for range 7 {
+		conn := await[PeerUp](t, events).Conn
+		for range rand.IntN(5000) {
+			if !conn.Send(&msg.Ack{Upto: next}) {
+				t.Error("not sent")
+			}
+			next++
+		}
+		conn.Reset(errors.New("a break"))
+		await[PeerDown](t, events)
+	}
+	await[PeerUp](t, events).Conn.Send(&msg.Ack{Upto: end})
+	<-arrived
 }
 
 // A peer whose loop takes nothing costs its own connection and no other's.

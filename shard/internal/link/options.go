@@ -46,7 +46,9 @@ const (
 	keepaliveTime    = 10 * time.Second
 	keepaliveTimeout = 5 * time.Second
 
-	dialTimeout = 2 * time.Second
+	// dialTimeout is before the system asks for the third time, 3 s after the
+	// first: so a network that is back is found within a second or so.
+	dialTimeout = 1500 * time.Millisecond
 	// openTimeout is how long the other side has to say who it is. One that is
 	// stopped accepts connections and says nothing.
 	openTimeout = 2 * time.Second

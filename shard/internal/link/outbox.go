@@ -141,8 +141,10 @@ func (o *outbox) takeNow() (msgs []msg.Message, bytes int) {
 		msgs[i] = o.mu.queue[i].m
 		o.mu.queue[i] = waiting{}
 	}
-	if o.mu.queue = o.mu.queue[n:]; len(o.mu.queue) == 0 {
-		o.mu.queue = nil
+	if n == len(o.mu.queue) {
+		o.mu.queue = o.mu.queue[:0]
+	} else {
+		o.mu.queue = o.mu.queue[n:]
 	}
 	return msgs, bytes
 }
