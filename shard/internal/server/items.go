@@ -39,12 +39,11 @@ func (s *Server) Update(key []byte, f func(it *store.Item, found bool) store.Act
 	switch {
 	case act&store.Write != 0:
 		next := msg.Entry{Value: it.Value, Flags: it.Flags, Marks: it.Marks, Expires: it.Expires, Version: sl.seq + 1}
-		if next.Key = it.Key; !found {
-			next.Key = string(key)
-		}
 		var old uint64
 		if e != nil {
-			old = size(&e.Entry)
+			next.Key, old = e.Key, size(&e.Entry)
+		} else {
+			next.Key = string(key)
 		}
 		if now := size(&next); now > old && !s.hasRoom(sl, now-old) {
 			return 0, store.ErrFull
