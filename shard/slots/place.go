@@ -3,9 +3,10 @@ package slots
 import "slices"
 
 // Place returns the goal for servers, those that shall have slots, in the order
-// of their Numbers: for each slot a primary and, as far as there are servers,
-// copies-1 backups, none of whom is twice in a row. No server has over one primary
-// more than another, nor over one backup more than another.
+// of their Numbers and at most MaxServers: for each slot a primary and, as far as
+// there are servers, copies-1 backups (copies is 1 to MaxCopies), nobody twice in a
+// row. No server has over one primary more than another, nor over one backup more
+// than another.
 //
 // Under [Modulo] the primary of slot s is servers[s mod n], and goal is not looked
 // at. Under [Minimal] as few slots as possible change from goal:
@@ -44,7 +45,7 @@ func Place(goal Goal, servers []Server, p Placement, copies int) Goal {
 	} else {
 		placePrimaries(goal.Rows, n)
 	}
-	placeBackups(goal.Rows, n, min(copies, n, MaxCopies)-1)
+	placeBackups(goal.Rows, n, max(1, min(copies, n, MaxCopies))-1)
 	return goal
 }
 
