@@ -190,10 +190,8 @@ func (l *serverLoop) step() (more bool) {
 		l.ticked = now.Mono
 		l.core.Tick(now)
 		for _, peer := range l.core.Silent(now) {
-			if peer == server.Master {
-				l.master.Reset(errSilent)
-			} else {
-				l.peers.Reset(peer, errSilent)
+			if conn := l.conns[peer]; conn != nil {
+				conn.Reset(errSilent)
 			}
 		}
 	}
