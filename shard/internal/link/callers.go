@@ -74,11 +74,8 @@ func (c *caller) read() error {
 	}
 	defer c.unregister()
 	if former != nil {
-		select {
-		case <-former.done:
-		case <-c.ctx.Done():
-			return context.Cause(c.ctx)
-		}
+		// Also if this one is over meanwhile: a third waits for it.
+		<-former.done
 	}
 	welcome := c.s.identity()
 	if err := c.stream.SendMsg(&frame{welcome: welcome}); err != nil {

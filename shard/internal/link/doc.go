@@ -41,8 +41,10 @@
 // goroutine that puts what waits there together into one message. Unlike theirs,
 // and etcd's, a full queue drops no single messages: Raft's are made to get lost,
 // and these are numbered and come in order. And unlike etcd's there is one stream
-// for large and small: a fill's chunks are no longer than 64 KB, so that a
-// promise behind one of them is late by less than a millisecond.
+// for large and small, which the order asks for: a promise waits for the chunks
+// before it, some milliseconds if the sender keeps to a MB or two that are not
+// acknowledged. Unlike all three's, a connection that breaks is shown to the loop
+// as another one, with a Conn of its own.
 //
 // # On the wire
 //

@@ -233,19 +233,25 @@ func TestPeerThatComesAndGoes(t *testing.T) {
 	await[PeerUp](t, events)
 }
 
+// Several that call as the same server are one after the other to the loop, in
+// whatever order they come and go.
 func TestLaterStreamEndsTheFormer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 2)
-	p1, events1 := startPeers(t, Options{})
-	p2, events2 := startPeers(t, Options{})
-	p1.Set([]Peer{{s.addr, 2}})
-	await[PeerUp](t, events1)
-	await[PeerOpened](t, s.events)
-	p2.Set([]Peer{{s.addr, 2}})
-	await[PeerClosed](t, s.events)
-	await[PeerOpened](t, s.events)
-	await[PeerUp](t, events2)
-	await[PeerDown](t, events1)
+	for range 4 {
+		p, events := startPeers(t, Options{})
+		go func() {
+			for range events {
+				continue
+			}
+		}()
+		t.Cleanup(func() { p.Close(); close(events) })
+		p.Set([]Peer{{s.addr, 2}})
+	}
+	for range 20 {
+		await[PeerOpened](t, s.events)
+		await[PeerClosed](t, s.events)
+	}
 }
 
 // However often a connection breaks, what arrives of it is what was sent on it up

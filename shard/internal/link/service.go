@@ -109,14 +109,19 @@ func (s *Service) Close() {
 	s.reading.Wait()
 }
 
-// SetHealthy says what the health service answers, for every service of this one.
+// SetHealthy says what the health service answers, in general and for each of the
+// services that there are.
 func (s *Service) SetHealthy(serving bool) {
 	state := grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	if serving {
 		state = grpc_health_v1.HealthCheckResponse_SERVING
 	}
-	for _, name := range []string{"", pb.Master_ServiceDesc.ServiceName, pb.Server_ServiceDesc.ServiceName} {
-		s.health.SetServingStatus(name, state)
+	s.health.SetServingStatus("", state)
+	if s.cfg.Master != nil {
+		s.health.SetServingStatus(pb.Master_ServiceDesc.ServiceName, state)
+	}
+	if s.cfg.Server != nil {
+		s.health.SetServingStatus(pb.Server_ServiceDesc.ServiceName, state)
 	}
 }
 
