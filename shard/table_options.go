@@ -1,0 +1,70 @@
+package shard
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
+	"github.com/torc-dht/torc/shard/internal/link"
+)
+
+// Defaults of TableOptions.
+const (
+	// DefaultReadTimeout outlives a server's death: its master notices after a
+	// second, and who takes its place serves when the last promise to it has run
+	// out, a second and a half later at the most.
+	DefaultReadTimeout = 5 * time.Second
+	// DefaultTryTimeout is what a master gives a silent server before it takes it
+	// for dead: sooner, there is nobody else to ask.
+	DefaultTryTimeout = time.Second
+)
+
+// TableOptions say how a Table treats its callers and its servers; the zero value
+// is what most callers want.
+type TableOptions struct {
+	// ReadTimeout bounds a Get whose context has no deadline; 0 means
+	// DefaultReadTimeout.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds a Put or Delete whose context has no deadline; 0 means
+	// torc.DefaultPutTimeout.
+	WriteTimeout time.Duration
+	// TryTimeout is how long one server has to answer before it, or whoever has
+	// the slot by then, is asked again; 0 means DefaultTryTimeout.
+	TryTimeout time.Duration
+	// Conns is the number of connections to each server; 0 leaves it to package
+	// memcache.
+	Conns int
+	// TLS, if not nil, is how masters and servers are spoken to.
+	TLS *tls.Config
+	// Dialer, if not nil, makes the connections in place of a net.Dialer; TLS goes
+	// on top.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+func (o TableOptions) withDefaults() TableOptions {
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, DefaultReadTimeout)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, torc.DefaultPutTimeout)
+	o.TryTimeout = cmp.Or(o.TryTimeout, DefaultTryTimeout)
+	return o
+}
+
+// maxBackoff is how long a server may be back before a table finds out: it is the
+// only one that has the slots.
+const maxBackoff = 200 * time.Millisecond
+
+func (o *TableOptions) client() memcache.Config {
+	return memcache.Config{
+		Conns:        o.Conns,
+		ReadTimeout:  o.TryTimeout,
+		WriteTimeout: o.TryTimeout,
+		BackoffMax:   maxBackoff,
+		TLS:          o.TLS,
+		Dialer:       o.Dialer,
+	}
+}
+
+func (o *TableOptions) link() link.Options { return link.Options{TLS: o.TLS, Dialer: o.Dialer} }
