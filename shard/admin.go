@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"time"
 
 	"github.com/torc-dht/torc/shard/internal/link"
@@ -27,6 +28,9 @@ type Admin struct {
 	Masters []string
 	// TLS, if not nil, is what connections are made with.
 	TLS *tls.Config
+	// Dialer, if not nil, makes the connections in place of a net.Dialer; TLS goes
+	// on top.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
 }
 
 // Location is where a key lies.
@@ -170,7 +174,7 @@ func (a *Admin) leader(ctx context.Context) (*link.Client, string, error) {
 	}
 	var failed []error
 	for _, addr := range a.Masters {
-		c, err := link.NewClient(addr, link.Options{TLS: a.TLS})
+		c, err := link.NewClient(addr, link.Options{TLS: a.TLS, Dialer: a.Dialer})
 		if err == nil && len(a.Masters) == 1 {
 			return c, addr, nil
 		}

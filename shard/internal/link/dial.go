@@ -45,12 +45,13 @@ type channel struct {
 	*grpc.ClientConn
 	addr    string
 	tls     bool
+	dialer  func(ctx context.Context, addr string) (net.Conn, error) // nil is net's
 	last    atomic.Pointer[headConn] // the connection made last
 	dialErr atomic.Pointer[error]    // of the last attempt, if it failed
 }
 
 func newChannel(addr string, o *Options) (*channel, error) {
-	c := &channel{addr: addr, tls: o.TLS != nil}
+	c := &channel{addr: addr, tls: o.TLS != nil, dialer: o.Dialer}
 	cc, err := grpc.NewClient("passthrough:///"+addr, append(o.dialOptions(), grpc.WithContextDialer(c.dial))...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", addr, err)
@@ -62,8 +63,13 @@ func newChannel(addr string, o *Options) (*channel, error) {
 func (c *channel) dial(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	dialer := c.dialer
+	if dialer == nil {
+		dialer = func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}
+	}
+	conn, err := dialer(ctx, addr)
 	if err != nil {
 		c.last.Store(nil)
 		c.dialErr.Store(&err)
@@ -90,10 +96,8 @@ func (c *channel) explain(err error) error {
 	if !ok {
 		return fmt.Errorf("%s: %w", c.addr, err)
 	}
-	if head := c.last.Load(); head != nil {
-		if what := foreign(head.head(), c.tls); what != "" {
-			return fmt.Errorf("%s: %w: %s", c.addr, ErrForeign, what)
-		}
+	if what := c.foreign(s.Code()); what != "" {
+		return fmt.Errorf("%s: %w: %s", c.addr, ErrForeign, what)
 	}
 	switch s.Code() {
 	case codes.FailedPrecondition:
@@ -109,31 +113,6 @@ func (c *channel) explain(err error) error {
 		return fmt.Errorf("%s: %w", c.addr, context.DeadlineExceeded)
 	}
 	return fmt.Errorf("%s: %s", c.addr, s.Message())
-}
-
-// foreign says what answers like that, if it isn't gRPC.
-func foreign(head []byte, tls bool) string {
-	if len(head) == 0 {
-		return ""
-	}
-	record := len(head) > 1 && (head[0] == 0x15 || head[0] == 0x16) && head[1] == 3
-	switch {
-	case record && !tls:
-		return "it wants TLS"
-	case tls && !record:
-		return "it doesn't speak TLS"
-	case tls:
-		return ""
-	case bytes.HasPrefix(head, []byte("HTTP/")):
-		return "an HTTP server"
-	case bytes.HasPrefix(head, []byte("ERROR")), bytes.HasPrefix(head, []byte("CLIENT_ERROR")):
-		return "a memcached"
-	case bytes.HasPrefix(head, []byte("-")):
-		return "a Redis"
-	case len(head) > 3 && head[0] == 0 && head[3] == 4: // HTTP/2's SETTINGS
-		return ""
-	}
-	return fmt.Sprintf("it answers %.20q", head)
 }
 
 // headConn keeps the first bytes that were read.

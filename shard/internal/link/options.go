@@ -1,7 +1,9 @@
 package link
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -68,6 +70,9 @@ type Options struct {
 	// QueueBytes is how much may wait for each peer; 0 is DefaultQueueBytes. One
 	// message is taken however long it is.
 	QueueBytes int
+	// Dialer, if not nil, makes the connections in place of a net.Dialer; TLS
+	// goes on top.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
 }
 
 func (o *Options) maxFrame() int {
