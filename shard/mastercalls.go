@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,26 +15,42 @@ import (
 	"github.com/torc-dht/torc/shard/slots"
 )
 
-var errGoing = errors.New("this master is going")
+var (
+	errGoing   = errors.New("this master is going")
+	errStandby = errors.New("this master leads no more: ask another")
+)
 
 func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 // masterCalls is what a master does for people.
 type masterCalls struct{ l *masterLoop }
 
+// ask runs f on the loop, if this master leads.
+func (c masterCalls) ask(f func(*master.Master)) error {
+	err := errGoing
+	c.l.on(func() {
+		if err = errStandby; c.l.core != nil {
+			err = nil
+			f(c.l.core)
+		}
+	})
+	return err
+}
+
 // Status tells how the table stands.
 func (c masterCalls) Status(context.Context) (*pb.MasterStatus, error) {
 	var st master.Status
-	if !c.l.on(func() { st = c.l.core.Status(clock().Mono) }) {
-		return nil, errGoing
+	if err := c.ask(func(core *master.Master) { st = core.Status(clock().Mono) }); err != nil {
+		return nil, err
 	}
 	out := &pb.MasterStatus{
 		Epoch: &pb.Epoch{Term: st.Epoch.Term, Boot: uint64(st.Epoch.Boot), Counter: st.Epoch.Counter},
 		Boot:  uint64(st.Epoch.Boot), Since: time.Now().Add(-st.Since).UnixNano(), Single: uint32(st.Single),
 		Placement: st.Placement.String(), Copies: uint32(st.Copies), MinCopies: uint32(st.MinCopies),
+		Settled: st.Settled, Held: uint32(st.Held),
 	}
 	states := map[master.ServerState]pb.ServerState_State{
-		master.Up: pb.ServerState_UP, master.Silent: pb.ServerState_UP, master.Dead: pb.ServerState_DEAD,
+		master.Up: pb.ServerState_UP, master.Silent: pb.ServerState_SILENT, master.Dead: pb.ServerState_DEAD,
 		master.Leaving: pb.ServerState_LEAVING, master.Unheard: pb.ServerState_UNHEARD,
 	}
 	for i := range st.Servers {
@@ -42,6 +59,7 @@ func (c masterCalls) Status(context.Context) (*pb.MasterStatus, error) {
 			Addr: s.Addr, Boot: uint64(s.Boot), Number: s.Number, State: states[s.State],
 			Keys: s.Keys, Bytes: s.Bytes, Limit: s.Limit,
 			Primaries: uint32(s.Primaries), Backups: uint32(s.InSync), Filling: uint32(s.Filling + s.Joining),
+			Full: s.Full,
 		})
 		if s.WaitFor > 0 {
 			out.Failed = append(out.Failed, &pb.Failed{Addr: s.Addr, Slots: uint32(s.WaitFor)})
@@ -63,9 +81,9 @@ func (c masterCalls) Forget(ctx context.Context, addr string) error {
 	if err := c.checkDead(ctx, addr); err != nil {
 		return err
 	}
-	err := errGoing
-	c.l.on(func() { err = c.l.core.Forget(clock().Mono, addr) })
-	return err
+	var refusal error
+	err := c.ask(func(core *master.Master) { refusal = core.Forget(clock().Mono, addr) })
+	return cmp.Or(err, refusal)
 }
 
 // checkDead fails where the address accepts connections, unless it is another
@@ -81,11 +99,12 @@ func (c masterCalls) checkDead(ctx context.Context, addr string) error {
 		return fmt.Errorf("%s accepts connections: make sure that the server there has ended, it may still answer for its slots", addr)
 	}
 	known := false
-	c.l.on(func() {
-		if m := c.l.core.Map(); m != nil {
-			known = m.Index(boot) != slots.None
-		}
-	})
+	if err := c.ask(func(core *master.Master) {
+		m := core.Map()
+		known = m != nil && m.Index(boot) != slots.None
+	}); err != nil {
+		return err
+	}
 	if known {
 		return fmt.Errorf("%s is alive: stop it with SIGTERM, and it hands over what it has", addr)
 	}
@@ -94,8 +113,5 @@ func (c masterCalls) checkDead(ctx context.Context, addr string) error {
 
 // Rebalance spreads the slots anew.
 func (c masterCalls) Rebalance(context.Context) error {
-	if !c.l.on(func() { c.l.core.Rebalance(clock().Mono) }) {
-		return errGoing
-	}
-	return nil
+	return c.ask(func(core *master.Master) { core.Rebalance(clock().Mono) })
 }
