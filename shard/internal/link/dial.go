@@ -63,13 +63,7 @@ func newChannel(addr string, o *Options) (*channel, error) {
 func (c *channel) dial(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	dialer := c.dialer
-	if dialer == nil {
-		dialer = func(ctx context.Context, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		}
-	}
-	conn, err := dialer(ctx, addr)
+	conn, err := c.connect(ctx, addr)
 	if err != nil {
 		c.last.Store(nil)
 		c.dialErr.Store(&err)
@@ -79,6 +73,13 @@ func (c *channel) dial(ctx context.Context, addr string) (net.Conn, error) {
 	c.dialErr.Store(nil)
 	c.last.Store(head)
 	return head, nil
+}
+
+func (c *channel) connect(ctx context.Context, addr string) (net.Conn, error) {
+	if c.dialer != nil {
+		return c.dialer(ctx, addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
 // explain says what an error of a call means.

@@ -2,8 +2,8 @@ package link
 
 import (
 	"bytes"
+	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -20,7 +20,10 @@ func (c *channel) foreign(code codes.Code) string {
 	if len(head) == 0 && code == codes.Unavailable && !c.tls {
 		// It hung up without a word: a memcached does, but so does a server
 		// that ends.
-		return memcached(c.addr)
+		if c.isMemcached() {
+			return "a memcached"
+		}
+		return ""
 	}
 	return foreign(head, c.tls)
 }
@@ -50,25 +53,24 @@ func foreign(head []byte, tls bool) string {
 	return fmt.Sprintf("it answers %.20q", head)
 }
 
-// memcached asks whether a memcached is there that isn't torc's.
-func memcached(addr string) string {
+// isMemcached asks whether a memcached is there that isn't torc's.
+func (c *channel) isMemcached() bool {
 	const timeout = 300 * time.Millisecond
-	conn, err := net.DialTimeout("tcp", addr, timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := c.connect(ctx, c.addr)
 	if err != nil {
-		return ""
+		return false
 	}
 	defer conn.Close()
 	if conn.SetDeadline(time.Now().Add(timeout)) != nil {
-		return ""
+		return false
 	}
 	if _, err := conn.Write([]byte("version\r\n")); err != nil {
-		return ""
+		return false
 	}
 	answer := make([]byte, 64)
-	n, _ := conn.Read(answer)
+	n, _ := conn.Read(answer) // an error shows as what isn't there
 	answer = answer[:n]
-	if !bytes.HasPrefix(answer, []byte("VERSION ")) || bytes.Contains(answer, []byte("torc")) {
-		return ""
-	}
-	return "a memcached"
+	return bytes.HasPrefix(answer, []byte("VERSION ")) && !bytes.Contains(answer, []byte("torc"))
 }

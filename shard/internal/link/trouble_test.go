@@ -43,7 +43,11 @@ func answering(t *testing.T, answer string) string {
 			if answer == "" {
 				continue
 			}
-			_, _ = bufio.NewReader(c).ReadString('\n')
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			if strings.HasPrefix(answer, "VERSION") && line != "version\r\n" {
+				c.Close() // as memcached does
+				continue
+			}
 			fmt.Fprint(c, answer)
 		}
 	}()
@@ -64,6 +68,7 @@ func TestMasterThatIsNone(t *testing.T) {
 	}{
 		{nobody.Addr().String(), ErrRefused, "nobody listens"},
 		{answering(t, "ERROR\r\nERROR\r\n"), ErrForeign, "a memcached"},
+		{answering(t, "VERSION 1.6.18\r\n"), ErrForeign, "something else: a memcached"},
 		{answering(t, "-ERR unknown command\r\n"), ErrForeign, "a Redis"},
 		{answering(t, "SSH-2.0-OpenSSH_9.6\r\n"), ErrForeign, `it answers "SSH-2.0-OpenSSH_9.6`},
 		{web.Listener.Addr().String(), ErrForeign, "an HTTP server"},
