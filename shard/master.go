@@ -13,6 +13,7 @@ import (
 
 	"github.com/torc-dht/torc/memcache"
 	"github.com/torc-dht/torc/shard/internal/demux"
+	"github.com/torc-dht/torc/shard/internal/keep"
 	"github.com/torc-dht/torc/shard/internal/link"
 	"github.com/torc-dht/torc/shard/internal/master"
 	"github.com/torc-dht/torc/shard/slots"
@@ -32,6 +33,14 @@ type Master struct {
 	// Copies of each slot, all counted, 1 to slots.MaxCopies; 0 means 2. MinCopies
 	// is without how many a write waits; 0 means 1.
 	Copies, MinCopies int
+	// State, if not "", is the file in which each map is kept before it goes out,
+	// so that a master that is started again knows the last one and waits for
+	// nobody. It is this master's alone.
+	State string
+	// Election, if not "", is the zk:// URL of a place in ZooKeeper where the map
+	// is kept, and where masters that are started with the same one agree on who
+	// leads. The others stand by. It goes without State.
+	Election string
 	// TLS, if not nil, is what connections are made with: it needs a certificate,
 	// and the roots of the servers'.
 	TLS *tls.Config
@@ -47,8 +56,13 @@ func (m *Master) Serve(ctx context.Context, l net.Listener) error {
 		_ = l.Close()
 		return fmt.Errorf("shard: %d copies, at least %d: from 1 to %d of each slot, and no more at least than there shall be", m.Copies, m.MinCopies, slots.MaxCopies)
 	}
+	keeper, err := m.keeper(cmp.Or(m.Addr, l.Addr().String()), logger)
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
 	split := demux.New(l, demux.Config{TLS: m.TLS, ErrorLog: errorLog})
-	loop := newMasterLoop(m, logger)
+	loop := newMasterLoop(m, keeper, logger)
 	data := &memcache.Server{Handler: memcache.HandlerFunc(noData), ErrorLog: errorLog}
 
 	life, stop := context.WithCancelCause(ctx)
@@ -61,10 +75,11 @@ func (m *Master) Serve(ctx context.Context, l net.Listener) error {
 	} {
 		parts.Go(func() { stop(serve()) })
 	}
-	loop.run(life)
-	err := context.Cause(life)
-	if ctx.Err() != nil || errors.Is(err, memcache.ErrServerClosed) {
-		err = nil
+	if err = loop.run(life); err == nil && ctx.Err() == nil {
+		err = context.Cause(life)
+	}
+	if keeper != nil {
+		_ = keeper.Close()
 	}
 	loop.close()
 	_ = data.Close()
@@ -78,6 +93,25 @@ func noData(w *memcache.ResponseWriter, _ *memcache.Request) {
 	w.Error("SERVER_ERROR this is a master of a sharded table and holds no keys: ask a server, or use shard://")
 }
 
+// keeper returns where the map is kept, nil if it isn't.
+func (m *Master) keeper(addr string, logger *slog.Logger) (keep.Keeper, error) {
+	switch {
+	case m.State != "" && m.Election != "":
+		return nil, errors.New("shard: a master's map is kept in a file or in ZooKeeper: give State or Election, not both")
+	case m.State != "":
+		return keep.OpenFile(m.State)
+	case m.Election != "":
+		o, err := keep.ParseURL(m.Election)
+		if err != nil {
+			return nil, err
+		}
+		o.Addr, o.Logger = addr, logger
+		o.Now = func() int64 { return clock().Mono }
+		return keep.NewElection(o)
+	}
+	return nil, nil
+}
+
 const (
 	// masterTick is the longest for which a master doesn't look at its clock.
 	masterTick = 50 * time.Millisecond
@@ -89,57 +123,183 @@ const (
 // with.
 type masterLoop struct {
 	cfg     *Master
+	boot    slots.Boot
 	log     *slog.Logger
+	keeper  keep.Keeper // nil: the map is kept nowhere
 	service *link.Service
 	events  chan link.Event
-	calls   chan func() // of other goroutines, to be run on this one
-	over    chan struct{}
+	calls   chan func()   // of other goroutines, to be run on this one
+	saved   chan saving   // maps that were kept, or were not
+	over    chan struct{} // closed when the loop is
 	probes  sync.WaitGroup
+	saves   sync.WaitGroup
 
-	// What follows is the loop's own.
-	core  *master.Master
+	// What follows is the loop's own, and of one reign.
+	core  *master.Master // nil while this master stands by
+	reign keep.Reign     // nil without a keeper
 	conns map[master.Conn]*link.Conn
 	ids   map[*link.Conn]master.Conn
 	last  master.Conn
 	seen  *slots.Map
 }
 
-func newMasterLoop(m *Master, logger *slog.Logger) *masterLoop {
+// saving is a map that was to be kept.
+type saving struct {
+	m   *slots.Map
+	err error
+}
+
+func newMasterLoop(m *Master, keeper keep.Keeper, logger *slog.Logger) *masterLoop {
 	l := &masterLoop{
-		cfg: m, log: logger,
+		cfg: m, boot: newBoot(), log: logger, keeper: keeper,
 		events: make(chan link.Event, 64),
 		calls:  make(chan func(), 16),
+		saved:  make(chan saving, 1),
 		over:   make(chan struct{}),
-		conns:  make(map[master.Conn]*link.Conn),
-		ids:    make(map[*link.Conn]master.Conn),
 	}
-	boot := newBoot()
-	l.service = link.NewService(link.ServiceConfig{Boot: boot, Master: masterCalls{l}, Events: l.events})
-	now := clock()
-	l.core = master.New(now.Mono, master.Config{
-		Boot: boot, Start: now.Wall, Placement: m.Placement, Copies: m.Copies, MinCopies: m.MinCopies,
-	})
+	l.service = link.NewService(link.ServiceConfig{Boot: l.boot, Master: masterCalls{l}, Events: l.events})
 	return l
 }
 
-func (l *masterLoop) run(ctx context.Context) {
+// run leads, once or whenever it is this master's turn, until ctx is done. It fails
+// where it never will be.
+func (l *masterLoop) run(ctx context.Context) error {
+	defer l.saves.Wait()
 	defer close(l.over)
+	if l.keeper == nil {
+		l.lead(ctx, nil)
+		return nil
+	}
+	for ctx.Err() == nil {
+		reign, err := l.standBy(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.service.SetStandby("")
+		l.lead(ctx, reign)
+		reign.Resign()
+	}
+	return nil
+}
+
+// standBy waits until this master may lead, and tells who asks who does.
+func (l *masterLoop) standBy(ctx context.Context) (reign keep.Reign, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.core = nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		reign, err = l.keeper.Lead(ctx)
+	}()
+	defer func() { <-done }()
+	ticker := time.NewTicker(masterTick)
+	defer ticker.Stop()
+	said := ""
+	for {
+		if text := l.whoLeads(); text != said {
+			said = text
+			l.service.SetStandby(text)
+		}
+		select {
+		case <-l.events: // of who is sent away
+		case f := <-l.calls:
+			f()
+		case <-l.saved:
+		case <-ticker.C:
+		case <-done:
+			return reign, err
+		}
+	}
+}
+
+// whoLeads says so, for servers and clients.
+func (l *masterLoop) whoLeads() string {
+	switch addr, err := l.keeper.Leader(); {
+	case err != nil:
+		return fmt.Sprintf("this master stands by, and can't find out who leads: %v", err)
+	case addr == "":
+		return "this master stands by: nobody leads yet"
+	default:
+		return "this master stands by: " + addr + " leads"
+	}
+}
+
+// lead is a master's life, until ctx is done or its reign is over.
+func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
+	now := clock()
+	cfg := master.Config{
+		Boot: l.boot, Start: now.Wall, Placement: l.cfg.Placement, Copies: l.cfg.Copies, MinCopies: l.cfg.MinCopies,
+	}
+	var over <-chan struct{}
+	if reign != nil {
+		cfg.Persist, cfg.Recovered, cfg.Elected = true, reign.Last(), l.cfg.Election != ""
+		over = reign.Over()
+		l.log.Info("this master leads")
+	}
+	l.core, l.reign, l.seen = master.New(now.Mono, cfg), reign, nil
+	l.conns, l.ids = make(map[master.Conn]*link.Conn), make(map[*link.Conn]master.Conn)
 	timer := time.NewTimer(masterTick)
 	defer timer.Stop()
 	for {
-		l.deliver()
+		if reign != nil && !reign.Leads() {
+			l.log.Warn("this master leads no more", "err", reign.Err())
+			return
+		}
+		l.deliver(ctx)
+		if e, deposed := l.core.Deposed(); deposed {
+			l.log.Warn("servers follow a later master", "term", e.Term)
+			return
+		}
 		timer.Reset(min(masterTick, max(0, time.Duration(l.core.NextTick()-clock().Mono))))
 		select {
 		case e := <-l.events:
 			l.receive(e)
 		case f := <-l.calls:
 			f()
+		case s := <-l.saved:
+			l.kept(ctx, s)
 		case <-timer.C:
 			l.core.Tick(clock().Mono)
+		case <-over:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// keep has a map kept, and is told by l.saved.
+func (l *masterLoop) keep(ctx context.Context, m *slots.Map) {
+	reign := l.reign
+	l.saves.Go(func() {
+		err := reign.Save(ctx, m)
+		select {
+		case l.saved <- saving{m, err}:
+		case <-l.over:
+		}
+	})
+}
+
+// kept goes on when a map is kept, and otherwise tries again.
+func (l *masterLoop) kept(ctx context.Context, s saving) {
+	if s.err == nil {
+		l.core.Persisted(clock().Mono, s.m.Epoch)
+		return
+	}
+	l.log.Warn("the map could not be kept", "map", s.m.Epoch, "err", s.err)
+	if errors.Is(s.err, keep.ErrOver) {
+		return
+	}
+	l.saves.Go(func() {
+		select {
+		case <-time.After(masterTick):
+			l.on(func() { l.keep(ctx, s.m) })
+		case <-l.over:
+		}
+	})
 }
 
 func (l *masterLoop) receive(e link.Event) {
@@ -171,14 +331,21 @@ func (l *masterLoop) probe(addr string, boot slots.Boot) {
 			_ = conn.Close()
 		}
 		if refused(err) {
-			l.on(func() { l.core.Gone(clock().Mono, boot) })
+			l.on(func() {
+				if l.core != nil {
+					l.core.Gone(clock().Mono, boot)
+				}
+			})
 		}
 	})
 }
 
 // deliver carries out what the state machine wants done.
-func (l *masterLoop) deliver() {
+func (l *masterLoop) deliver(ctx context.Context) {
 	out := l.core.Drain()
+	if out.Persist != nil {
+		l.keep(ctx, out.Persist)
+	}
 	for _, e := range out.Send {
 		if c := l.conns[e.To]; c != nil {
 			c.Send(e.Message)
