@@ -36,4 +36,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-func unlockFile(f *os.File) error { return errors.Join(f.Truncate(0), f.Close()) }
+// unlockFile unlocks a file that lockFile has locked. To close it would do, but for a
+// child of this process that is just being started and still has it, too.
+func unlockFile(f *os.File) error {
+	return errors.Join(f.Truncate(0), syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}

@@ -12,6 +12,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(lockEnv); path != "" {
 		os.Exit(holdFile(path))
 	}
+	if url := os.Getenv(leadEnv); url != "" {
+		os.Exit(leadAt(url))
+	}
 	code := m.Run()
 	if shared.cluster != nil {
 		if err := shared.cluster.Close(); err != nil {

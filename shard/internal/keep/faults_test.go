@@ -1,0 +1,578 @@
+package keep
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// leadEnv makes the test binary a master that leads until it is killed.
+const leadEnv = "KEEP_TEST_LEAD"
+
+func leadAt(url string) int {
+	o, err := ParseURL(url)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	o.Addr, o.Now, o.SessionTimeout = "a:7000", sinceBegan, shortSession
+	e, err := NewElection(o)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	r, err := e.Lead(context.Background())
+	for n := uint64(1); err == nil; n++ {
+		if err = r.Save(context.Background(), mapOf(3, n)); err == nil {
+			fmt.Println(n)
+		}
+	}
+	fmt.Println(err)
+	return 1
+}
+
+func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	leader := exec.Command(os.Args[0])
+	leader.Env = append(os.Environ(), leadEnv+"=zk://"+o.Hosts[0]+o.Path)
+	out, err := leader.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer leader.Wait()
+	defer leader.Process.Kill()
+	said := make(chan uint64, 1) // the last map that it saved
+	go func() {
+		saved := uint64(0)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if _, err := fmt.Sscan(lines.Text(), &saved); err != nil {
+				t.Error(lines.Text())
+			}
+		}
+		said <- saved
+	}()
+	conn := rawConn(t, o)
+	eventually(t, "the leader's map", func() bool {
+		_, stat, err := conn.Get(o.mapPath())
+		return err == nil && stat.Version > 2
+	})
+	b := master(t, o, "b")
+	standby := wait(b)
+	awaitStanding(t, b, "a:7000")
+	if err := leader.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	r := standby.get(t)
+	t.Logf("the next one leads %v after a kill, with sessions of %v", time.Since(killed), shortSession)
+	saved := <-said
+	if got := r.Last().Epoch.Counter; got != saved && got != saved+1 {
+		t.Errorf("the last map is %d, and %d was saved", got, saved)
+	}
+}
+
+// Whoever is cut off knows that its reign is over before another one leads.
+func TestLeaderCutOff(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	o.SessionTimeout = shortSession
+	l, frail := linked(t, o)
+	first := wait(master(t, frail, "a")).get(t)
+	mustSave(t, first, mapOf(3, 1))
+	b := master(t, o, "b")
+	standby := wait(b)
+	awaitStanding(t, b, "a:7000")
+
+	l.cut()
+	cut := time.Now()
+	late := make(chan error, 1)
+	go func() { late <- first.Save(context.Background(), mapOf(3, 2)) }()
+	expectOver(t, first, errSilent)
+	gave := time.Since(cut)
+	select {
+	case <-standby.won:
+		t.Error("another one leads already")
+	default:
+	}
+	if err := <-late; !errors.Is(err, ErrOver) {
+		t.Error("saved without ZooKeeper:", err)
+	}
+	second := standby.get(t)
+	t.Logf("cut off: its reign is over after %v, the next one's begins after %v, with sessions of %v", gave, time.Since(cut), shortSession)
+	l.heal() // and what was held up arrives
+	expectLast(t, second, 1)
+	mustSave(t, second, mapOf(3, 2))
+	mustSave(t, second, mapOf(3, 3))
+}
+
+// A process that was stopped knows by the clock, before anything else has run, that
+// it leads no more.
+func TestLeaderFrozen(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	var slept atomic.Int64
+	o.Now = func() int64 { return sinceBegan() + slept.Load() }
+	r := wait(master(t, o, "a")).get(t)
+	if !r.Leads() {
+		t.Fatal(r.Err())
+	}
+	slept.Store(int64(longSession))
+	if r.Leads() {
+		t.Error("it leads on")
+	}
+	if err := r.Save(t.Context(), mapOf(3, 1)); !errors.Is(err, ErrOver) || !errors.Is(err, errSilent) {
+		t.Error(err)
+	}
+}
+
+// peers returns the reign of one master, and what another one would have that
+// believes in its own: it has read what the first one left.
+func peers(t *testing.T) (reign *electionReign, rival *electionReign) {
+	t.Helper()
+	o := sharedZooKeeper(t)
+	reign = wait(master(t, o, "a")).get(t).(*electionReign)
+	mustSave(t, reign, mapOf(3, 1))
+	b := master(t, o, "b")
+	wait(b)
+	awaitStanding(t, b, "a:7000")
+	b.mu.Lock()
+	rival = &electionReign{c: b.mu.standing}
+	b.mu.Unlock()
+	k, err := rival.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rival.version, rival.last = k.version, k.last
+	return reign, rival
+}
+
+func TestLateSaveOfThePredecessor(t *testing.T) {
+	t.Parallel()
+	before, after := peers(t)
+	if err := after.write(t.Context(), after.last); err != nil { // the mark of a new reign
+		t.Fatal(err)
+	}
+	if err := before.Save(t.Context(), mapOf(3, 2)); !errors.Is(err, ErrOver) || !errors.Is(err, errReplaced) {
+		t.Error("the predecessor saves:", err)
+	}
+	expectOver(t, before, errReplaced)
+	k, err := after.read(t.Context())
+	if err != nil || k.last.Epoch.Counter != 1 || k.writer != after.c.mark {
+		t.Error(k.last.Epoch, err)
+	}
+}
+
+func TestSaveOfThePredecessorBeforeTheMark(t *testing.T) {
+	t.Parallel()
+	before, after := peers(t)
+	mustSave(t, before, mapOf(3, 2))
+	if err := after.write(t.Context(), after.last); !errors.Is(err, errReplaced) {
+		t.Fatal("what was read in vain is written:", err)
+	}
+	if err := after.claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectLast(t, after, 2)
+}
+
+// The answer to a write is lost, and the write was done: once.
+func TestAnswerLost(t *testing.T) {
+	t.Parallel()
+	l, o := linked(t, sharedZooKeeper(t))
+	r := wait(master(t, o, "a")).get(t).(*electionReign)
+	for n := range uint64(3) {
+		before := r.version
+		l.cutAnswers()
+		saved := make(chan error, 1)
+		go func() { saved <- r.Save(context.Background(), mapOf(3, n+1)) }()
+		conn := rawConn(t, ElectionOptions{Hosts: []string{l.target}})
+		eventually(t, "the write", func() bool {
+			_, stat, err := conn.Get(o.mapPath())
+			return err == nil && stat.Version == before+1
+		})
+		l.snap()
+		l.heal()
+		if err := <-saved; err != nil {
+			t.Fatal(err)
+		}
+		if r.version != before+1 {
+			t.Errorf("it was written %d times", r.version-before)
+		}
+	}
+	if !r.Leads() {
+		t.Error(r.Err())
+	}
+}
+
+// A Save that isn't waited for may be done, or not; the next one is.
+func TestSaveAbandoned(t *testing.T) {
+	t.Parallel()
+	l, o := linked(t, sharedZooKeeper(t))
+	e := master(t, o, "a")
+	r := wait(e).get(t)
+	mustSave(t, r, mapOf(3, 1))
+	l.cut()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := r.Save(ctx, mapOf(3, 2)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	l.heal()
+	mustSave(t, r, mapOf(3, 3))
+	r.Resign()
+	expectLast(t, wait(e).get(t), 3)
+}
+
+// A connection that breaks ends no reign, though the session moves to another one
+// each time; and standbys stand again.
+func TestConnectionsBreak(t *testing.T) {
+	t.Parallel()
+	l, o := linked(t, sharedZooKeeper(t))
+	a, b := master(t, o, "a"), master(t, o, "b")
+	r := wait(a).get(t)
+	standby := wait(b)
+	awaitStanding(t, b, "a:7000")
+	for n := range uint64(10) {
+		l.snap()
+		mustSave(t, r, mapOf(3, n+1))
+	}
+	awaitStanding(t, b, "a:7000")
+	r.Resign()
+	expectLast(t, standby.get(t), 10)
+}
+
+func TestZooKeeperFrozen(t *testing.T) {
+	t.Parallel()
+	z, o := ownZooKeeper(t)
+	e := master(t, o, "a")
+	r := wait(e).get(t)
+	freeze := func() {
+		t.Helper()
+		if err := z.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	thaw := func() {
+		t.Helper()
+		if err := z.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// For a moment: what has to be saved waits.
+	freeze()
+	saved := make(chan error, 1)
+	go func() { saved <- r.Save(context.Background(), mapOf(3, 1)) }()
+	time.Sleep(longSession / 10)
+	if !r.Leads() {
+		t.Error("a moment ends the reign:", r.Err())
+	}
+	thaw()
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
+	// For long.
+	freeze()
+	expectOver(t, r, errSilent)
+	if _, err := e.Leader(); err == nil {
+		t.Error("it knows who leads")
+	}
+	again := wait(e)
+	thaw()
+	expectLast(t, again.get(t), 1)
+}
+
+func TestZooKeeperRestarts(t *testing.T) {
+	t.Parallel()
+	z, o := ownZooKeeper(t)
+	e := master(t, o, "a")
+	r := wait(e).get(t)
+	mustSave(t, r, mapOf(3, 1))
+	if err := z.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// It depends on how long the restart takes whether the reign goes on.
+	if err := r.Save(t.Context(), mapOf(3, 2)); err != nil {
+		if !errors.Is(err, ErrOver) {
+			t.Fatal(err)
+		}
+		r = wait(e).get(t)
+		expectLast(t, r, 1)
+		mustSave(t, r, mapOf(3, 2))
+	}
+	// Its data is gone.
+	if err := z.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.WipeData(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-r.Over():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the reign goes on")
+	}
+	expectLast(t, wait(e).get(t), 0)
+}
+
+// What people do to the znodes ends a reign, and no election.
+func TestZnodesRemoved(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	e := master(t, o, "a")
+	conn := rawConn(t, o)
+	r := wait(e).get(t)
+	mustSave(t, r, mapOf(3, 1))
+
+	if err := conn.Delete(o.electionPath()+"/"+r.(*electionReign).c.name, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Save(t.Context(), mapOf(3, 2)); !errors.Is(err, ErrOver) {
+		t.Error("saved by who stands no more:", err)
+	}
+	expectOver(t, r, errRemoved)
+
+	r = wait(e).get(t)
+	expectLast(t, r, 1)
+	if err := conn.Delete(o.mapPath(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Save(t.Context(), mapOf(3, 2)); !errors.Is(err, ErrOver) || !strings.Contains(err.Error(), "deleted") {
+		t.Error("the map is gone:", err)
+	}
+	r = wait(e).get(t)
+	expectLast(t, r, 0)
+	mustSave(t, r, mapOf(3, 2))
+}
+
+func TestMapRefused(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	conn := rawConn(t, o)
+	e := master(t, o, "a")
+	r := wait(e).get(t)
+
+	large := mapOf(1, 1)
+	for i := range slots.MaxServers - 1 {
+		large.Servers = append(large.Servers, slots.Server{Addr: strings.Repeat("a", slots.MaxAddr), Boot: slots.Boot(i + 1), Number: uint32(i + 2)})
+	}
+	if err := r.Save(t.Context(), large); err == nil || !strings.Contains(err.Error(), "room for") || !r.Leads() {
+		t.Error(err)
+	}
+	// The largest that is taken is one that ZooKeeper takes, and gives back.
+	for large.Servers = large.Servers[:4000]; ; large.Servers = large.Servers[:len(large.Servers)-1] {
+		if data := mustEncode(t, record{last: large}); len(data) <= maxRecord {
+			t.Logf("%d servers with addresses of %d bytes: %d bytes", len(large.Servers), slots.MaxAddr, len(data))
+			break
+		}
+	}
+	mustSave(t, r, large)
+	r.Resign()
+	r = wait(e).get(t)
+	expectLast(t, r, 1)
+	r.Resign()
+
+	for content, want := range map[string]string{
+		"somebody else's": "is not a map of torc's",
+		magic + "\xff":    "a newer torc",
+		magic[:4]:         "delete it",
+	} {
+		if _, err := conn.Set(o.mapPath(), []byte(content), -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Lead(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), o.mapPath()) {
+			t.Errorf("%q: %v, want %q", content, err, want)
+		}
+	}
+}
+
+func TestNoZooKeeper(t *testing.T) {
+	t.Parallel()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	other, err := net.Listen("tcp", "127.0.0.1:0") // it is no ZooKeeper
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	t.Cleanup(func() { other.Close() })
+	running.Go(func() {
+		for {
+			conn, err := other.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			conn.Close()
+		}
+	})
+	for addr, want := range map[string]string{closed.Addr().String(): "refused", other.Addr().String(): "no ZooKeeper"} {
+		e := master(t, options(t, addr), "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := e.Lead(ctx)
+			done <- err
+		}()
+		eventually(t, "what is wrong", func() bool {
+			_, err := e.Leader()
+			return err != nil && strings.Contains(err.Error(), want) && strings.Contains(err.Error(), addr)
+		})
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	a, b := master(t, o, "a"), master(t, o, "b")
+	r := wait(a).get(t)
+	standby := wait(b)
+	awaitStanding(t, b, "a:7000")
+	if _, err := a.Lead(t.Context()); err == nil {
+		t.Error("it leads twice")
+	}
+	b.Close()
+	<-standby.won
+	if !errors.Is(standby.err, errClosed) {
+		t.Error(standby.err)
+	}
+	a.Close()
+	expectOver(t, r, ErrResigned)
+	if _, err := a.Lead(t.Context()); !errors.Is(err, errClosed) {
+		t.Error(err)
+	}
+}
+
+// Whatever the links do: no two masters save maps that don't follow one from the
+// other, and whoever comes to lead has the last one.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	o.SessionTimeout = 500 * time.Millisecond
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	var chain struct {
+		sync.Mutex
+		last   uint64
+		reigns int
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var masters sync.WaitGroup
+	var links []*link
+	for i := range 3 {
+		l, frail := linked(t, o)
+		links = append(links, l)
+		e := master(t, frail, string(rune('a'+i)))
+		masters.Go(func() {
+			for ctx.Err() == nil {
+				r, err := e.Lead(ctx)
+				if err != nil {
+					if ctx.Err() == nil {
+						t.Error(err)
+					}
+					return
+				}
+				n := uint64(0)
+				if r.Last() != nil {
+					n = r.Last().Epoch.Counter
+				}
+				chain.Lock()
+				if n < chain.last {
+					t.Errorf("a reign begins with map %d after %d", n, chain.last)
+				}
+				chain.reigns++
+				chain.Unlock()
+				for r.Leads() {
+					if n++; r.Save(ctx, mapOf(1, n)) != nil {
+						break
+					}
+					chain.Lock()
+					if n <= chain.last {
+						t.Errorf("map %d is saved after %d", n, chain.last)
+					}
+					chain.last = n
+					chain.Unlock()
+				}
+				r.Resign()
+			}
+		})
+	}
+	for range 40 {
+		l := links[chance.IntN(len(links))]
+		switch chance.IntN(5) {
+		case 0:
+			l.snap()
+		case 1:
+			l.cut()
+		case 2:
+			l.cutAnswers()
+		default:
+			l.heal()
+		}
+		time.Sleep(time.Duration(chance.IntN(250)) * time.Millisecond)
+	}
+	for _, l := range links {
+		l.heal()
+	}
+	stop()
+	masters.Wait()
+	t.Logf("%d maps in %d reigns", chain.last, chain.reigns)
+	if chain.last == 0 {
+		t.Error("nothing was saved")
+	}
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for by := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(by) {
+			t.Fatal("waited in vain for " + what)
+		}
+	}
+}
+
+func BenchmarkElectionSave(b *testing.B) {
+	o := sharedZooKeeper(b)
+	for _, servers := range []int{3, 12, 100} {
+		b.Run(fmt.Sprintf("servers=%d", servers), func(b *testing.B) {
+			o.Path = fmt.Sprintf("/bench/%d", servers)
+			r := mustLead(b, master(b, o, "a"))
+			m := mapOf(servers, 1)
+			b.SetBytes(int64(len(mustEncode(b, record{last: m}))))
+			for b.Loop() {
+				mustSave(b, r, m)
+			}
+			r.Resign()
+		})
+	}
+}
