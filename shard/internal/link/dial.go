@@ -46,8 +46,8 @@ type channel struct {
 	addr    string
 	tls     bool
 	dialer  func(ctx context.Context, addr string) (net.Conn, error) // nil is net's
-	last    atomic.Pointer[headConn] // the connection made last
-	dialErr atomic.Pointer[error]    // of the last attempt, if it failed
+	last    atomic.Pointer[headConn]                                 // the connection made last
+	dialErr atomic.Pointer[error]                                    // of the last attempt, if it failed
 }
 
 func newChannel(addr string, o *Options) (*channel, error) {
