@@ -292,7 +292,7 @@ func (c *candidacy) failed(doing string, err error) error {
 	failed := fmt.Errorf("%s: %w", doing, err)
 	for _, never := range []error{zk.ErrNoAuth, zk.ErrInvalidACL, zk.ErrInvalidPath, zk.ErrNoChildrenForEphemerals} {
 		if errors.Is(err, never) {
-			return hopelessError{failed}
+			return hopelessError{fmt.Errorf("%w: a master needs all rights below %s", failed, c.election.o.Path)}
 		}
 	}
 	return failed

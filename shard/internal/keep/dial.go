@@ -136,11 +136,14 @@ func (d *dialer) granted() time.Duration {
 	return d.mu.wire.granted
 }
 
-// wire is a connection that sees to it that the handshake ends in time, that a first
-// packet is no longer than any ZooKeeper's (package zk would make room for it,
-// gigabytes), and takes from it what package zk does not tell, the time-out:
+// wire is a connection that sees to it that the handshake ends in time, and that the
+// first packet is a ZooKeeper's: package zk would make room for one of gigabytes, and
+// panic at a time-out of nothing. It takes from the packet what package zk does not
+// tell, the time-out:
 //
 //	length(4)  version(4)  time-out in ms(4)  session(8)  ...      big-endian
+//
+// Session 0 says that the session has expired.
 type wire struct {
 	net.Conn
 	dialer  *dialer
@@ -151,8 +154,9 @@ type wire struct {
 }
 
 const (
-	helloLen    = 4 + 4 + 4
+	helloLen    = 4 + 4 + 4 + 8
 	maxHelloLen = 1024
+	minGranted  = 10 * time.Millisecond
 )
 
 func (w *wire) Read(b []byte) (int, error) {
@@ -162,11 +166,13 @@ func (w *wire) Read(b []byte) (int, error) {
 		return n, err
 	}
 	w.hello = append(w.hello, b[:min(missing, n)]...)
-	switch {
-	case len(w.hello) >= 4 && binary.BigEndian.Uint32(w.hello) > maxHelloLen:
+	bad := len(w.hello) >= 4 && binary.BigEndian.Uint32(w.hello) > maxHelloLen
+	if len(w.hello) == helloLen {
+		w.granted = time.Duration(int32(binary.BigEndian.Uint32(w.hello[8:]))) * time.Millisecond
+		bad = bad || w.granted < minGranted && binary.BigEndian.Uint64(w.hello[12:]) != 0
+	}
+	if bad {
 		n, err = 0, errors.New("it answers what no ZooKeeper does")
-	case len(w.hello) == helloLen:
-		w.granted = time.Duration(binary.BigEndian.Uint32(w.hello[8:])) * time.Millisecond
 	}
 	if err != nil {
 		w.dialer.failed(w.host, fmt.Errorf("it took the connection, and then: %w", err))

@@ -9,11 +9,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/torc-dht/torc/shard/slots"
 )
@@ -381,12 +384,12 @@ func TestMapRefused(t *testing.T) {
 		t.Error(err)
 	}
 	// The largest that is taken is one that ZooKeeper takes, and gives back.
-	for large.Servers = large.Servers[:4000]; ; large.Servers = large.Servers[:len(large.Servers)-1] {
-		if data := mustEncode(t, record{last: large}); len(data) <= maxRecord {
-			t.Logf("%d servers with addresses of %d bytes: %d bytes", len(large.Servers), slots.MaxAddr, len(data))
-			break
-		}
-	}
+	all := large.Servers
+	large.Servers = all[:1+sort.Search(len(all)-1, func(n int) bool {
+		large.Servers = all[:2+n]
+		return len(mustEncode(t, record{last: large})) > maxRecord
+	})]
+	t.Logf("%d servers with addresses of %d bytes: %d bytes", len(large.Servers), slots.MaxAddr, len(mustEncode(t, record{last: large})))
 	mustSave(t, r, large)
 	r.Resign()
 	r = wait(e).get(t)
@@ -404,6 +407,20 @@ func TestMapRefused(t *testing.T) {
 		if _, err := e.Lead(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), o.mapPath()) {
 			t.Errorf("%q: %v, want %q", content, err, want)
 		}
+	}
+}
+
+// Waiting doesn't mend that a master may not write.
+func TestNoRights(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	conn := rawConn(t, o)
+	o.Path = strings.ReplaceAll(o.Path, "/test/", "/readonly")
+	if _, err := conn.Create(o.Path, nil, zk.FlagPersistent, zk.WorldACL(zk.PermRead)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := master(t, o, "a").Lead(t.Context()); !errors.Is(err, zk.ErrNoAuth) || !strings.Contains(err.Error(), "all rights below "+o.Path) {
+		t.Error(err)
 	}
 }
 
