@@ -191,17 +191,37 @@ func (w *world) forgetDead() {
 	}
 	before := w.m.Map()
 	for _, s := range w.m.Status(w.now).Servers {
-		if f := w.byBoot(s.Boot); f != nil || s.State == Up {
+		f := w.byBoot(s.Boot)
+		for i := range before.Servers { // Forget is for all at an address
+			if before.Servers[i].Addr == s.Addr && f == nil {
+				f = w.byBoot(before.Servers[i].Boot)
+				if f != nil && w.m.byBoot[f.boot].vitality == lively {
+					f = nil
+				}
+			}
+		}
+		if f != nil || s.State == Up {
 			continue
 		}
 		if w.m.Forget(w.now, s.Addr) == nil {
 			w.log("%d ms: forget %s", w.now/ms, s.Addr)
+			w.giveUpHeld(before)
 			for i := range before.Servers {
 				if v := &before.Servers[i]; v.Addr == s.Addr && w.byBoot(v.Boot) == nil {
 					w.forgot[v.Boot] = true
 				}
 			}
 			w.drain()
+		}
+	}
+}
+
+// giveUpHeld expects nothing of slots any more that were held for a server that a
+// person forgot: it may have been the only one to know better.
+func (w *world) giveUpHeld(before *slots.Map) {
+	for _, s := range sampled() {
+		if before.Rows[s].Held != 0 {
+			delete(w.answered, s)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (m *Master) setGoal(next *slots.Map, f *facts) {
 		m.rebalance = false
 	}
 	if m.goalFor == nil || !slices.Equal(names, m.goalFor) {
-		m.goal = slots.Place(m.goal, able, m.cfg.Placement, m.cfg.Copies)
+		m.goal = slots.Place(m.present(next, able), able, m.cfg.Placement, m.cfg.Copies)
 		m.goalFor, m.wantFor = names, nil
 		if names == nil {
 			m.goalFor = []slots.Boot{}
@@ -46,4 +46,27 @@ func (m *Master) setWant(on *slots.Map) {
 		m.wantFor[i] = on.Servers[i].Boot
 	}
 	m.want = m.goal.On(on.Servers).Rows
+}
+
+// present is the goal as the next one is made from it. Where whom it wants as primary
+// can't be it any more, and the primary that is can, the row stays as it is: so a move
+// that came to nothing moves nothing else. And who is back from the dead keeps what
+// nobody could take in the meantime.
+func (m *Master) present(next *slots.Map, able []slots.Server) slots.Goal {
+	if len(m.goal.Rows) == 0 {
+		return m.goal
+	}
+	goal, is := m.goal.On(next.Servers), slots.GoalOf(next)
+	ok, back := make([]bool, len(next.Servers)), make([]bool, len(next.Servers))
+	for i := range able {
+		j := next.Index(able[i].Boot)
+		ok[j], back[j] = true, !slices.Contains(m.goalFor, able[i].Boot)
+	}
+	for s := range next.Rows {
+		p, w := next.Rows[s].Primary, goal.Rows[s].Primary()
+		if p != slots.None && ok[p] && (back[p] || w == slots.None || !ok[w]) {
+			goal.Rows[s] = is.Rows[s]
+		}
+	}
+	return goal
 }

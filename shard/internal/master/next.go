@@ -176,6 +176,11 @@ func (m *Master) addServers(next *slots.Map, first bool) {
 }
 
 // addNeeded adds servers that only Reports name, where their numbers have them.
+//
+// They are promised nothing until they have this map. Say P was primary in a map that
+// held its rows, of a master that had heard nobody else, and this one has heard all
+// but P, and not of that map: to those here P seems to be at a later epoch than the
+// one that took its rows.
 func (m *Master) addNeeded(next *slots.Map, first bool) {
 	more := m.rebuild.needed(next, first)
 	if len(more) == 0 {
@@ -194,6 +199,7 @@ func (m *Master) addNeeded(next *slots.Map, first bool) {
 		}
 		taken[v.Number] = true
 		m.numbers = max(m.numbers, v.Number)
+		v.Deposed = next.Epoch
 		m.expect(&v)
 		all = append(all, v)
 	}

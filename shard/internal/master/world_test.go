@@ -336,8 +336,12 @@ func (w *world) checkMap() {
 		return
 	}
 	if len(w.history) == 0 || w.history[0].Epoch.Term != m.Epoch.Term {
-		w.history = nil
-		w.history = append(w.history, m)
+		w.history = []*slots.Map{m}
+		for _, s := range sampled() {
+			if old := w.cfg.Recovered; old != nil && old.Rows[s].Primary == slots.None {
+				delete(w.answered, s) // all had left
+			}
+		}
 		return
 	}
 	last := w.history[len(w.history)-1]
