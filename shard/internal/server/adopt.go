@@ -160,7 +160,7 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 		sl.role, sl.serveAt, s.waking = waiting, end, true
 	}
 	s.adoptCopies(sl, row)
-	tail := s.tail(sl.id, false)
+	tail := s.takeTail(sl)
 	since := sl.seq
 	if len(tail) > 0 {
 		since = tail[0].item.Seq - 1
@@ -217,6 +217,10 @@ func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 	case sl.role == copying:
 		if state == slots.Filling && (sl.state != slots.Filling || sl.primary != primary) {
 			s.empty(sl) // it was dropped, or what it got came from another
+		} else if sl.primary != primary {
+			// The former one may say that they were answered, meaning that they
+			// are its no more.
+			sl.tail = s.takeTail(sl)
 		}
 	case sl.role == gone && state != slots.Filling:
 		s.part(sl) // who has the slot now has what this server has

@@ -157,7 +157,10 @@ const (
 
 // ready says whether calls can be executed at a slot now.
 func (s *Server) ready(id slots.Slot) (Failure, readiness) {
-	if s.cur == nil || s.reset {
+	switch {
+	case s.reset:
+		return Failure{Kind: Unavailable, Epoch: s.epoch()}, no
+	case s.cur == nil:
 		return Failure{}, notYet
 	}
 	sl := &s.slots[id]

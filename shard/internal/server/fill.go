@@ -22,9 +22,14 @@ func (s *Server) planFill(p *peer) {
 		}
 	}
 	plan := under
+	p.owed = false
 	for i := range s.slots {
 		if sl := &s.slots[i]; sl.mine() && (len(under) == 0 || sl.id != under[0]) {
-			if c := sl.copyAt(p); c != nil && c.state == slots.Filling && !c.sent {
+			c := sl.copyAt(p)
+			if c == nil || c.state != slots.Filling {
+				continue
+			}
+			if p.owed = true; !c.sent {
 				c.begun = false // what was sent of it is sent again
 				plan = append(plan, sl.id)
 			}
@@ -32,6 +37,8 @@ func (s *Server) planFill(p *peer) {
 	}
 	if len(under) == 0 {
 		p.cursor = -1
+	} else {
+		p.owed = true
 	}
 	p.fill, p.next, p.filledAt = plan, 0, 0
 	p.fillKeys, p.fillBytes = 0, 0
@@ -117,7 +124,7 @@ func (s *Server) fillChunk(p *peer, sl *slot, room int) (sent int) {
 
 // checkFilled tells the master when p has all that it is to be filled with.
 func (s *Server) checkFilled(p *peer) {
-	if p.fill == nil || p.next < len(p.fill) || p.filling > 0 {
+	if !p.owed || p.next < len(p.fill) || p.filling > 0 {
 		return
 	}
 	if p.filledAt == 0 || s.now.Mono-p.filledAt >= int64(s.cfg.Renew) {

@@ -39,7 +39,7 @@ func (s *Server) ask(p *peer) {
 // receiveAsk promises p not to serve what p has, for a lease from now on. Whoever
 // a later map has taken slots from gets no promise before it has that map.
 func (s *Server) receiveAsk(p *peer, m *msg.Ask) {
-	p.trim(m.Answered)
+	s.trim(p, m.Epoch, m.Answered)
 	p.known = later(p.known, m.Epoch)
 	if s.cur == nil {
 		return

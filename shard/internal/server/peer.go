@@ -31,6 +31,7 @@ type peer struct {
 
 	// Slots to be filled there, in order; those before next are sent.
 	fill      []slots.Slot
+	owed      bool // there are Filling copies there, sent or not
 	next      int
 	cursor    int    // entries of fill[next] still to be sent, -1 before its Begin
 	filling   int    // bytes of fills in queue

@@ -46,6 +46,9 @@ type slot struct {
 	primary slots.Boot  // whose copy it is
 	state   slots.State // as a copy
 	handTo  *peer       // whom the primary gives it up to
+	// tail are the writes of its last primary that may have had no answer, once
+	// it has another: that one's Resync comes to them.
+	tail []undone
 
 	copies []copyOf     // of a primary
 	writes fifo[*write] // of a primary: unanswered, in order

@@ -16,8 +16,13 @@ type undone struct {
 	was    *msg.Entry // what it took the place of, nil if nothing
 }
 
-// trim forgets what won't be undone.
-func (p *peer) trim(answered uint64) {
+// trim forgets what won't be undone. A peer that is ahead of this server may have
+// lost slots that this server takes for its own still, and with them writes that
+// have had no answer.
+func (s *Server) trim(p *peer, e slots.Epoch, answered uint64) {
+	if s.epoch().Before(e) {
+		return
+	}
 	n := 0
 	for n < len(p.undo) && p.undo[n].number <= answered {
 		n++
@@ -54,7 +59,7 @@ func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
 	if len(m.Items) > 0 && m.First+uint64(len(m.Items)) <= p.taken+1 {
 		p.ackDue = true // repeated: then an Ack may have been lost
 	}
-	p.trim(m.Answered)
+	s.trim(p, m.Epoch, m.Answered)
 }
 
 // take takes one item. False says that the sender, which is behind, has to have
@@ -72,6 +77,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, behind bool) bool {
 			return !behind
 		}
 		primary := sl.primary
+		s.takeTail(sl)
 		s.empty(sl)
 		sl.role, sl.state, sl.primary = copying, state, primary
 		sl.begun, sl.seq = true, it.Seq
@@ -122,7 +128,8 @@ func (s *Server) apply(sl *slot, it *msg.Item) (was *msg.Entry) {
 // resync undoes the writes of a slot after seq that may have had no answer: the
 // slot's new primary sends those that it has itself next.
 func (s *Server) resync(sl *slot, seq uint64) {
-	for _, u := range s.tail(sl.id, true) {
+	tail := s.takeTail(sl)
+	for _, u := range slices.Backward(tail) {
 		if u.item.Seq <= seq {
 			continue
 		}
@@ -136,16 +143,17 @@ func (s *Server) resync(sl *slot, seq uint64) {
 	}
 }
 
-// tail takes the writes of a slot that may have had no answer out of the logs, and
-// returns them: the newest first, if so asked, else the oldest.
-func (s *Server) tail(id slots.Slot, newestFirst bool) (tail []undone) {
+// takeTail takes the writes of a slot that may have had no answer out of the logs,
+// and returns them, the oldest first.
+func (s *Server) takeTail(sl *slot) (tail []undone) {
+	tail, sl.tail = sl.tail, nil
 	for _, p := range s.order {
-		if !slices.ContainsFunc(p.undo, func(u undone) bool { return u.item.Slot == id }) {
+		if !slices.ContainsFunc(p.undo, func(u undone) bool { return u.item.Slot == sl.id }) {
 			continue
 		}
 		var rest []undone
 		for _, u := range p.undo {
-			if u.item.Slot == id {
+			if u.item.Slot == sl.id {
 				tail = append(tail, u)
 			} else {
 				rest = append(rest, u)
@@ -153,11 +161,6 @@ func (s *Server) tail(id slots.Slot, newestFirst bool) (tail []undone) {
 		}
 		p.undo = rest
 	}
-	slices.SortFunc(tail, func(a, b undone) int {
-		if newestFirst {
-			a, b = b, a
-		}
-		return cmp.Compare(a.item.Seq, b.item.Seq)
-	})
+	slices.SortStableFunc(tail, func(a, b undone) int { return cmp.Compare(a.item.Seq, b.item.Seq) })
 	return tail
 }
