@@ -235,14 +235,17 @@ func (m *Nemesis) fault(c *chance) Fault {
 func (m *Nemesis) accepts(p Planned, s Schedule) bool {
 	var beside []Planned
 	down := make(map[Addr]bool)
-	for _, o := range append(slices.Clip(s), p) {
-		if o.At+o.For <= p.At {
-			continue
-		}
-		beside = append(beside, o)
+	takesDown := func(o *Planned) {
 		if o.Kind == Kill || o.Kind == Freeze || o.Kind == Isolate {
 			down[o.A] = true
 		}
 	}
-	return len(down) <= m.MaxDown && (m.Reject == nil || !m.Reject(p, beside[:len(beside)-1]))
+	for i := range s {
+		if o := &s[i]; o.At+o.For > p.At {
+			beside = append(beside, *o)
+			takesDown(o)
+		}
+	}
+	takesDown(&p)
+	return len(down) <= m.MaxDown && (m.Reject == nil || !m.Reject(p, beside))
 }
