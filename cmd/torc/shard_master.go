@@ -47,6 +47,7 @@ type shardMasterFlags struct {
 	listenFlags
 	placement         string
 	copies, minCopies int
+	state, election   string
 	tls               tlsFlags
 }
 
@@ -75,12 +76,17 @@ moves nothing else. Placement modulo puts the key N, a number, on server
 (N % servers) + 1 in the order in which they joined, and other keys by a hash;
 most keys move when a server joins.
 
+With --state it keeps its map in a file as well, and with --election in ZooKeeper,
+where several masters agree on which of them leads: then one that is started
+again, or takes over, waits for no server.
+
 Each key has --copies copies, on as many servers. A write is answered when all
 that are there have it; with --min-copies 2 it waits while there is but one.
 
 It runs until it is interrupted.`,
 		Example: `  torc shard master -p 7000
-  torc shard master -p 7000 --host 10.0.0.7 --copies 3 --min-copies 2`,
+  torc shard master -p 7000 --host 10.0.0.7 --copies 3 --min-copies 2
+  torc shard master -p 7000 --election zk://zk1:2181,zk2:2181/torc-shard`,
 		Args:              exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return runShardMaster(cmd, g, f) },
@@ -91,6 +97,8 @@ It runs until it is interrupted.`,
 	flags.StringVar(&f.placement, "placement", placement.String(), "how keys are spread: `minimal` or modulo")
 	flags.IntVar(&f.copies, "copies", f.copies, "how many copies of each key, all counted")
 	flags.IntVar(&f.minCopies, "min-copies", f.minCopies, "with fewer copies of a key writes to it wait")
+	flags.StringVar(&f.state, "state", "", "keep the map in this `file`, which is this master's alone")
+	flags.StringVar(&f.election, "election", "", "keep the map at this zk:// `URL`; of the masters that do, one leads")
 	f.tls.add(flags)
 	completeFlag(cmd, "placement", slots.Minimal.String(), slots.Modulo.String())
 	return cmd
@@ -105,6 +113,9 @@ func (f *shardMasterFlags) check() error {
 		errs = append(errs, fmt.Errorf("--copies %d: from 1 to %d", f.copies, slots.MaxCopies))
 	} else if f.minCopies < 1 || f.minCopies > f.copies {
 		errs = append(errs, fmt.Errorf("--min-copies %d: from 1 to the %d of --copies", f.minCopies, f.copies))
+	}
+	if f.state != "" && f.election != "" {
+		errs = append(errs, errors.New("--state and --election exclude each other: the map is kept in one place"))
 	}
 	return errors.Join(errs...)
 }
@@ -122,7 +133,8 @@ func runShardMaster(cmd *cobra.Command, g *globals, f shardMasterFlags) error {
 	f.tls.addTo(u)
 	p := urlparam.Parser{URL: u}
 	m := &shard.Master{
-		Addr: f.announce, Placement: placement, Copies: f.copies, MinCopies: f.minCopies, TLS: p.TLS(),
+		Addr: f.announce, Placement: placement, Copies: f.copies, MinCopies: f.minCopies,
+		State: f.state, Election: f.election, TLS: p.TLS(),
 		Log: newLog(cmd.ErrOrStderr(), terminal.StyleFor(cmd.ErrOrStderr(), g.plain)),
 	}
 	if p.Err != nil {
