@@ -40,7 +40,7 @@ type candidacy struct {
 	first   chan struct{} // closed when it stands first
 	over    chan struct{} // closed when it stands no more
 	gone    chan struct{} // closed when nothing is left of it
-	until   atomic.Int64  // by when it has to know more, or is over
+	until   atomic.Int64  // when it is over, unless more is known by then: see lease
 
 	// The rest is of the goroutine run, and fixed when first is closed.
 	name    string // of its znode
@@ -55,17 +55,13 @@ type candidacy struct {
 		leader    string // host:port, "" while it isn't known
 		leads     bool   // this one
 		connected bool
-		timeout   time.Duration // of the session, 0 without one
+		timeout   time.Duration // of the session, 0 before there is one
+		began     int64         // when that was asked for
 	}
 }
 
-// Of a session's time-out: how often it is asked who stands first, and for how long
-// an answer counts. See the package's comment.
-const (
-	looksPerTimeout = 10
-	holdNumerator   = 3
-	holdDenominator = 5
-)
+// looksPerTimeout is how often in a session's time-out it is asked who stands first.
+const looksPerTimeout = 10
 
 var (
 	errExpired  = errors.New("its session with ZooKeeper has expired")
@@ -82,7 +78,7 @@ const maxAnswer = 2 << 20
 
 func (e *Election) newCandidacy() *candidacy {
 	c := &candidacy{
-		election: e, mark: newMark(), log: e.o.Logger, dialer: newDialer(e.o.Hosts),
+		election: e, mark: newMark(), log: e.o.Logger, dialer: newDialer(e.o.Hosts, e.o.Now),
 		greeted: make(chan struct{}), first: make(chan struct{}), over: make(chan struct{}), gone: make(chan struct{}),
 	}
 	c.until.Store(math.MaxInt64)
@@ -110,11 +106,12 @@ func (c *candidacy) event(e zk.Event) {
 	case zk.StateHasSession:
 		c.mu.Lock()
 		fresh := c.mu.timeout == 0
-		c.mu.timeout, c.mu.connected = c.dialer.granted(), true
-		c.mu.Unlock()
+		c.mu.connected = true
 		if fresh {
+			c.mu.timeout, c.mu.began = c.dialer.granted()
 			close(c.greeted)
 		}
+		c.mu.Unlock()
 	case zk.StateExpired:
 		c.end(errExpired)
 	case zk.StateDisconnected:
@@ -231,10 +228,9 @@ func (c *candidacy) run() {
 		return
 	}
 	c.mu.Lock()
-	timeout := c.mu.timeout
+	timeout, l := c.mu.timeout, newLease(int64(c.mu.timeout), c.mu.began)
 	c.mu.Unlock()
-	hold := int64(timeout) * holdNumerator / holdDenominator
-	c.until.Store(c.election.o.Now() + hold)
+	c.until.Store(l.until())
 	if err := c.enter(); err != nil {
 		c.end(err)
 		return
@@ -245,7 +241,8 @@ func (c *candidacy) run() {
 		err := c.look()
 		switch {
 		case err == nil:
-			c.until.Store(asked + hold)
+			l.answered(asked)
+			c.until.Store(l.until())
 			pause -= time.Since(began)
 		case errors.Is(err, errAgain):
 			pause = 0

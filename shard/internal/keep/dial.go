@@ -27,6 +27,7 @@ const (
 // rounds, and waits up to ten times its receive time-out for a frozen server.
 type dialer struct {
 	hosts []string
+	now   func() int64
 	ctx   context.Context // no connection is made after it
 	stop  context.CancelFunc
 
@@ -39,8 +40,8 @@ type dialer struct {
 	}
 }
 
-func newDialer(hosts []string) *dialer {
-	d := &dialer{hosts: slices.Clone(hosts)}
+func newDialer(hosts []string, now func() int64) *dialer {
+	d := &dialer{hosts: slices.Clone(hosts), now: now}
 	rand.Shuffle(len(d.hosts), func(i, j int) { d.hosts[i], d.hosts[j] = d.hosts[j], d.hosts[i] })
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.mu.trouble = errors.New("no answer yet")
@@ -74,6 +75,7 @@ func (d *dialer) dial(_, host string, _ time.Duration) (net.Conn, error) {
 	case <-d.ctx.Done():
 		return nil, d.ctx.Err()
 	}
+	began := d.now()
 	nd := net.Dialer{Timeout: handshakeTimeout}
 	conn, err := nd.DialContext(d.ctx, "tcp", host)
 	if err != nil {
@@ -86,7 +88,7 @@ func (d *dialer) dial(_, host string, _ time.Duration) (net.Conn, error) {
 		conn.Close()
 		return nil, d.ctx.Err()
 	}
-	d.mu.wire = &wire{Conn: conn, dialer: d, host: host, by: time.Now().Add(handshakeTimeout)}
+	d.mu.wire = &wire{Conn: conn, dialer: d, host: host, began: began, by: time.Now().Add(handshakeTimeout)}
 	return d.mu.wire, nil
 }
 
@@ -129,11 +131,11 @@ func (d *dialer) cut() {
 	}
 }
 
-// granted is the session's time-out, from the last handshake.
-func (d *dialer) granted() time.Duration {
+// granted is the session's time-out, from the last handshake, and when that began.
+func (d *dialer) granted() (timeout time.Duration, began int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.mu.wire.granted
+	return d.mu.wire.granted, d.mu.wire.began
 }
 
 // wire is a connection that sees to it that the handshake ends in time, and that the
@@ -148,6 +150,7 @@ type wire struct {
 	net.Conn
 	dialer  *dialer
 	host    string
+	began   int64 // by the dialer's clock
 	by      time.Time
 	hello   []byte
 	granted time.Duration

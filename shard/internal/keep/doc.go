@@ -45,12 +45,11 @@
 // again, and when that is refused the znode says whose is there.
 //
 // The other rule is a clock's. A leader asks ten times in a session's time-out
-// whether it still stands first. It may act for three fifths of the time-out from
-// when it asked what was last answered: ZooKeeper counts from when it heard from the
-// session, but an ensemble's leader hears from followers only every half tick, and a
-// time-out is two ticks at least, so what it counts from may be as much as a quarter
-// and a tenth older; a twentieth is left for clocks that differ. The clock has to be
-// one that goes on while the process is stopped and while the machine sleeps.
+// whether it still stands first, and acts no more when its session might be over: from
+// what it knows that is six tenths of a time-out after it last asked and was answered;
+// see lease_core.go. The clock has to be one that goes on while the process is stopped
+// and while the machine sleeps. ZooKeeper's minSessionTimeout must not have been set to
+// less than two ticks, as it is by itself.
 //
 // The content of both is a record; see record_core.go.
 package keep

@@ -489,8 +489,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Whatever the links do: no two masters save maps that don't follow one from the
-// other, and whoever comes to lead has the last one.
+// Whatever the links do: when one comes to lead no other believes that it leads, and it
+// has the last map that was saved; and each map that is saved follows from that.
 func TestChain(t *testing.T) {
 	t.Parallel()
 	o := sharedZooKeeper(t)
@@ -501,7 +501,7 @@ func TestChain(t *testing.T) {
 	var chain struct {
 		sync.Mutex
 		last   uint64
-		reigns int
+		reigns []Reign
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var masters sync.WaitGroup
@@ -527,7 +527,12 @@ func TestChain(t *testing.T) {
 				if n < chain.last {
 					t.Errorf("a reign begins with map %d after %d", n, chain.last)
 				}
-				chain.reigns++
+				for _, before := range chain.reigns {
+					if before.Leads() {
+						t.Error("two lead at a time")
+					}
+				}
+				chain.reigns = append(chain.reigns, r)
 				chain.Unlock()
 				for r.Leads() {
 					if n++; r.Save(ctx, mapOf(1, n)) != nil {
@@ -563,7 +568,7 @@ func TestChain(t *testing.T) {
 	}
 	stop()
 	masters.Wait()
-	t.Logf("%d maps in %d reigns", chain.last, chain.reigns)
+	t.Logf("%d maps in %d reigns", chain.last, len(chain.reigns))
 	if chain.last == 0 {
 		t.Error("nothing was saved")
 	}
