@@ -76,9 +76,9 @@ moves nothing else. Placement modulo puts the key N, a number, on server
 (N % servers) + 1 in the order in which they joined, and other keys by a hash;
 most keys move when a server joins.
 
-With --state it keeps its map in a file as well, and with --election in ZooKeeper,
-where several masters agree on which of them leads: then one that is started
-again, or takes over, waits for no server.
+With --state it keeps its map in a file as well, and with --election in
+ZooKeeper, where several masters agree on which of them leads: then one that is
+started again, or takes over, waits for no server.
 
 Each key has --copies copies, on as many servers. A write is answered when all
 that are there have it; with --min-copies 2 it waits while there is but one.
