@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -27,10 +28,9 @@ var errDead = errors.New("it gives no sign to its master, and nobody else has a 
 
 // call is one Get, Put or Delete.
 type call struct {
-	verb  string // opGet, opPut or opDelete
-	key   string
-	slot  slots.Slot
-	began time.Time
+	verb string // opGet, opPut or opDelete
+	key  string
+	slot slots.Slot
 
 	item memcache.Item // of a Put
 	mode memcache.Mode
@@ -68,24 +68,25 @@ func (t *Table) carryOut(ctx context.Context, c *call) (memcache.Item, error) {
 	r := t.routing.Load()
 	at := r.primary(c.slot)
 	if at == nil {
-		return t.pursue(ctx, c, r, nil, nil)
+		return t.pursue(ctx, *c, r, nil, nil)
 	}
 	item, err := c.try(ctx, at)
 	if err != nil {
-		return t.pursue(ctx, c, r, at, err)
+		return t.pursue(ctx, *c, r, at, err)
 	}
 	return item, nil
 }
 
 // pursue goes on with c after a try by r failed with err at a server; at is nil if
-// there is nobody to ask by r.
-func (t *Table) pursue(ctx context.Context, c *call, r *routing, at *memcache.Client, err error) (memcache.Item, error) {
+// there is nobody to ask by r. It takes a copy, so that the call of who needs no
+// pursuit is not allocated.
+func (t *Table) pursue(ctx context.Context, c call, r *routing, at *memcache.Client, err error) (memcache.Item, error) {
 	if err := memcache.CheckKey(c.key); err != nil {
 		return memcache.Item{}, failure(c.verb, c.key, nil, judge(err).err)
 	}
-	ctx, cancel := t.bounded(ctx, c)
+	ctx, cancel := t.bounded(ctx, c.verb, err)
 	defer cancel()
-	p := pursuit{t: t, call: c}
+	p := pursuit{t: t, call: &c}
 	for {
 		if at == nil {
 			err = p.wait(ctx, r)
@@ -108,16 +109,22 @@ func (t *Table) pursue(ctx context.Context, c *call, r *routing, at *memcache.Cl
 	}
 }
 
-// bounded gives a context without a deadline that of the table's options.
-func (t *Table) bounded(ctx context.Context, c *call) (context.Context, context.CancelFunc) {
+// bounded gives a context without a deadline that of the table's options, for a call
+// whose first try failed with err. When that began is not known, since to look at
+// the clock costs every call a twentieth; a try that was not waited for to the end
+// isn't counted.
+func (t *Table) bounded(ctx context.Context, verb string, err error) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
 	patience := t.opts.WriteTimeout
-	if c.verb == opGet {
+	if verb == opGet {
 		patience = t.opts.ReadTimeout
 	}
-	return context.WithDeadline(ctx, c.began.Add(patience))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		patience -= t.opts.TryTimeout
+	}
+	return context.WithTimeout(ctx, patience)
 }
 
 // pursuit is a call whose first try failed.

@@ -41,7 +41,7 @@ type contact uint8
 
 const (
 	pending contact = iota // called, and has not said anything
-	mute                   // it is there, and has no map
+	idle                   // it is there, and has no map
 	touch                  // it sends maps
 	broken
 )
@@ -123,7 +123,7 @@ func (t *Table) askWhy(ctx context.Context, cancel context.CancelCauseFunc, addr
 		case late:
 			cancel(err)
 		default:
-			t.stand(addr, standing{mute, err})
+			t.stand(addr, standing{idle, err})
 		}
 	}
 }
@@ -194,7 +194,7 @@ func (t *Table) whyNotLocked() error {
 	for _, addr := range t.masters {
 		s := t.mu.masters[addr]
 		switch {
-		case s.contact == touch, s.contact == mute:
+		case s.contact == touch, s.contact == idle:
 			all = append(all, fmt.Errorf("the master at %s has no server yet: start one and have it join", addr))
 		case s.contact == pending:
 			all = append(all, fmt.Errorf("the master at %s has not answered yet", addr))

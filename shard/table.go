@@ -81,7 +81,7 @@ func (t *Table) Close() error {
 // context ends or, if that has no deadline, TableOptions.ReadTimeout. ErrNotFound
 // is the word of who has the slot, and no older than the call.
 func (t *Table) Get(ctx context.Context, key string) (torc.Entry, error) {
-	c := call{verb: opGet, key: key, slot: slots.Of(key), began: time.Now()}
+	c := call{verb: opGet, key: key, slot: slots.Of(key)}
 	item, err := t.carryOut(ctx, &c)
 	if err != nil {
 		return torc.Entry{}, err
@@ -100,7 +100,7 @@ func (t *Table) Put(ctx context.Context, key string, value []byte, opts ...torc.
 	if err != nil {
 		return failure(opPut, key, nil, err)
 	}
-	c := call{verb: opPut, key: key, slot: slots.Of(key), began: time.Now(), cond: o.Cond}
+	c := call{verb: opPut, key: key, slot: slots.Of(key), cond: o.Cond}
 	c.item = memcache.Item{Key: key, Value: value, TTL: o.TTL}
 	switch o.Cond {
 	case torc.CondAbsent:
@@ -118,7 +118,7 @@ func (t *Table) Put(ctx context.Context, key string, value []byte, opts ...torc.
 
 // Delete implements [torc.Table], as Put.
 func (t *Table) Delete(ctx context.Context, key string) error {
-	return t.write(ctx, &call{verb: opDelete, key: key, slot: slots.Of(key), began: time.Now()})
+	return t.write(ctx, &call{verb: opDelete, key: key, slot: slots.Of(key)})
 }
 
 func (t *Table) write(ctx context.Context, c *call) error {

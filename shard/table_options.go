@@ -59,8 +59,8 @@ const maxBackoff = 200 * time.Millisecond
 func (o *TableOptions) client() memcache.Config {
 	return memcache.Config{
 		Conns:        o.Conns,
-		ReadTimeout:  o.TryTimeout,
-		WriteTimeout: o.TryTimeout,
+		ReadTimeout:  min(o.TryTimeout, o.ReadTimeout),
+		WriteTimeout: min(o.TryTimeout, o.WriteTimeout),
 		BackoffMax:   maxBackoff,
 		TLS:          o.TLS,
 		Dialer:       o.Dialer,
