@@ -50,3 +50,21 @@ func (s *Server) Fills() (fills []msg.Fill) {
 	}
 	return fills
 }
+
+// Serves says whether the server would carry out a call on a slot now.
+func (s *Server) Serves(now Time, id slots.Slot) bool {
+	s.now = now
+	_, ready := s.ready(id)
+	return ready == yes
+}
+
+// Dump returns what the server has of a slot, as its primary or a copy, in no
+// order: the entries, those among them that are gone but for an answer, and the
+// writes that it would know again.
+func (s *Server) Dump(id slots.Slot) (entries []msg.Entry, ops []msg.Op) {
+	sl := &s.slots[id]
+	for _, e := range sl.list {
+		entries = append(entries, e.Entry)
+	}
+	return entries, sl.past()
+}

@@ -1,0 +1,156 @@
+package sim
+
+import (
+	"bytes"
+	"cmp"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc/internal/simnet"
+)
+
+var (
+	seeds     = flag.Int("sim.seeds", 0, "how many seeds TestAnything tries; 0 is some, with TORC_SOAK set thousands")
+	firstSeed = flag.Uint64("sim.seed", 1, "the first seed of TestAnything")
+	traceTo   = flag.String("sim.trace", "", "a file for the trace of the first seed")
+)
+
+// TestAnything lets faults of all kinds come by chance.
+func TestAnything(t *testing.T) {
+	t.Parallel()
+	n := cmp.Or(*seeds, 60)
+	if *seeds == 0 && os.Getenv("TORC_SOAK") != "" {
+		n = 5000
+	}
+	for i := range uint64(n) {
+		seed := *firstSeed + i
+		var trace bytes.Buffer
+		c := chance(seed)
+		if i == 0 && *traceTo != "" {
+			c.trace = &trace
+		}
+		w := anything(c)
+		if c.trace != nil {
+			if err := os.WriteFile(*traceTo, trace.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.report(t)
+		if w.failed() {
+			t.Logf("again: go test ./shard/internal/sim -run TestAnything -sim.seeds 1 -sim.seed %d -sim.trace /tmp/trace", seed)
+		}
+	}
+	if !t.Failed() {
+		t.Logf("%d seeds\n%s", n, coverage)
+	}
+}
+
+// chance chooses a table by a seed.
+func chance(seed uint64) config {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	c := config{seed: seed, servers: 2 + rng.IntN(4), clients: 2 + rng.IntN(3), pace: time.Duration(10+rng.IntN(40)) * time.Millisecond}
+	c.master.Copies = 2
+	switch rng.IntN(8) {
+	case 0:
+		c.master.Copies = 3
+	case 1:
+		c.master.Copies, c.master.MinCopies = 3, 2
+	}
+	c.master.Persist = rng.IntN(3) == 0
+	c.drift = rng.IntN(2) == 0
+	return c
+}
+
+// anything runs a table under faults by chance.
+func anything(c config) *world {
+	w := newWorld(c)
+	rng := rand.New(rand.NewPCG(c.seed, 2))
+	w.until(10*time.Second, func() bool { return rng.IntN(300) == 0 || w.unsettled() == nil })
+	nodes := append(w.net.Addrs(), "")[:len(w.net.Addrs())]
+	if c.drift {
+		for _, a := range w.servers {
+			w.net.ClockRate(a, 0.99+0.02*rng.Float64())
+		}
+	}
+	length := 20 * time.Second
+	s := simnet.Nemesis{
+		Nodes: nodes, Length: length, Quiet: time.Millisecond, MaxDown: 2,
+		Every:   time.Duration(200+rng.IntN(1500)) * time.Millisecond,
+		Lasting: time.Duration(200+rng.IntN(2000)) * time.Millisecond,
+		Reject: func(p simnet.Planned, _ []simnet.Planned) bool {
+			return p.Kind == simnet.ClockRate || isClient(p.A) && (p.Kind == simnet.Kill || p.Kind == simnet.Freeze)
+		},
+	}.Schedule(c.seed)
+	w.play(s)
+	for range rng.IntN(4) {
+		at := time.Duration(rng.Int64N(int64(length)))
+		switch rng.IntN(3) {
+		case 0:
+			w.net.At(w.net.Now()+at, func() {
+				if len(w.live()) < 6 {
+					w.join()
+				}
+			})
+		case 1:
+			w.net.At(w.net.Now()+at, func() {
+				if l := w.live(); len(l) > 2 {
+					w.leave(l[rng.IntN(len(l))].addr)
+				}
+			})
+		case 2:
+			w.net.At(w.net.Now()+at, func() {
+				if w.net.Up(masterAddr) {
+					w.net.Call(masterAddr, func(now time.Duration) { w.master.core.Rebalance(mono(now)) })
+				}
+			})
+		}
+	}
+	w.run(length)
+	w.heal()
+	w.quiet(40 * time.Second)
+	w.readAll()
+	w.verify()
+	return w
+}
+
+func isClient(a simnet.Addr) bool { return strings.HasPrefix(string(a), "c") }
+
+// play lets faults come and go, but for kills that nobody promises to survive, and
+// of servers that have gone.
+func (w *world) play(s simnet.Schedule) {
+	start := w.net.Now()
+	for _, p := range s {
+		w.net.At(start+p.At, func() {
+			isServer := w.nodes[p.A] != nil
+			switch {
+			case isServer && (w.goneFor[p.A] || w.nodes[p.A].left):
+				return
+			case isServer && p.Kind == simnet.Kill && !w.survives(p.A):
+				return
+			}
+			undo := w.net.Inject(p.Fault)
+			if p.For > 0 {
+				w.net.At(w.net.Now()+p.For, func() {
+					if !isServer || !w.goneFor[p.A] {
+						undo()
+					}
+				})
+			}
+		})
+	}
+}
+
+// heal ends all faults but for servers that have left.
+func (w *world) heal() {
+	w.net.Heal()
+	for _, a := range w.net.Addrs() {
+		w.net.Thaw(a)
+		if !w.goneFor[a] && w.nodes[a] == nil || w.nodes[a] != nil && !w.goneFor[a] && !w.nodes[a].left {
+			w.net.Start(a)
+		}
+	}
+}
