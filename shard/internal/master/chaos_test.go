@@ -246,7 +246,10 @@ func TestAnything(t *testing.T) {
 		}
 		return
 	}
-	n := 60
+	n := 40
+	if testing.Short() {
+		n = 8
+	}
 	if *seeds != 0 {
 		n = *seeds
 	}

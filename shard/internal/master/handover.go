@@ -23,9 +23,9 @@ type tally struct{ primaries, inSync, joining, filling, failed int }
 
 // wait is the earliest epoch whose acknowledgement by a primary changes a row; 0 if
 // there is none.
-type wait uint64
+type wait uint32
 
-func (w *wait) least(counter uint64) {
+func (w *wait) least(counter uint32) {
 	if *w == 0 || wait(counter) < *w {
 		*w = wait(counter)
 	}
@@ -40,9 +40,9 @@ type move struct {
 }
 
 // awaits says whether a row may change when a server has acknowledged an epoch.
-func (v *survey) awaits(b slots.Boot, counter uint64) bool {
+func (v *survey) awaits(b slots.Boot, counter uint32) bool {
 	i := slices.Index(v.boots, b)
-	return i >= 0 && v.waits[i] != 0 && uint64(v.waits[i]) <= counter
+	return i >= 0 && v.waits[i] != 0 && uint32(v.waits[i]) <= counter
 }
 
 // takeStock looks at all rows of the newest map.

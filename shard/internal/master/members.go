@@ -35,14 +35,14 @@ type member struct {
 	leaving    bool
 	promise    int64 // when it was last granted something, 0 is never
 	epoch      slots.Epoch
-	acked      uint64 // counter of an epoch of this term
+	acked      uint32 // counter of an epoch of this term
 	full       bool
 	distrusted []slots.Boot
 	fills      []msg.Fill
 
 	keys, bytes, limit uint64
 
-	filled map[slots.Boot]uint64 // the counter of the epoch, by who was filled
+	filled map[slots.Boot]uint32 // the counter of the epoch, by who was filled
 	drops  []drop
 	gaveUp []*msg.GaveUp // under the newest epoch
 }
@@ -50,7 +50,7 @@ type member struct {
 // drop is a copy that a primary can't reach.
 type drop struct {
 	boot    slots.Boot
-	counter uint64
+	counter uint32
 }
 
 // vitality is what silence means.
@@ -86,7 +86,7 @@ func (m *Master) expect(s *slots.Server) {
 	}
 	v := m.known(s.Boot, s.Addr)
 	v.last = max(m.now, m.began+int64(m.cfg.StartWait))
-	v.leaving = s.Leaving
+	v.leaving, v.vitality = s.Leaving, silent
 	for _, w := range m.members {
 		if w != v && w.addr == v.addr && w.conn != 0 {
 			v.replaced = true
@@ -302,12 +302,16 @@ func (m *Master) epoch() slots.Epoch {
 	return m.issued.Epoch
 }
 
+// counterOf is the counter of an epoch of this reign, which makes a thousand maps a
+// second at the most.
+func counterOf(e slots.Epoch) uint32 { return uint32(e.Counter) }
+
 // acknowledged notes the last epoch in full force at a server (R2).
 func (m *Master) acknowledged(v *member, e slots.Epoch) {
-	if !m.own(e) || e.Counter <= v.acked {
+	if !m.own(e) || counterOf(e) <= v.acked {
 		return
 	}
-	v.acked = e.Counter
+	v.acked = counterOf(e)
 	if m.survey.awaits(v.boot, v.acked) {
 		m.soon()
 	}
@@ -315,13 +319,13 @@ func (m *Master) acknowledged(v *member, e slots.Epoch) {
 
 // filled notes that copies have everything (R2).
 func (m *Master) filled(v *member, f *msg.Filled) {
-	if !m.own(f.Epoch) || f.Epoch.Counter <= v.filled[f.Boot] {
+	if !m.own(f.Epoch) || counterOf(f.Epoch) <= v.filled[f.Boot] {
 		return
 	}
 	if v.filled == nil {
-		v.filled = make(map[slots.Boot]uint64)
+		v.filled = make(map[slots.Boot]uint32)
 	}
-	v.filled[f.Boot] = f.Epoch.Counter
+	v.filled[f.Boot] = counterOf(f.Epoch)
 	m.soon()
 }
 
@@ -331,7 +335,7 @@ func (m *Master) dropCopy(v *member, d *msg.DropCopy) {
 	if !m.own(d.Epoch) {
 		return
 	}
-	v.drops = append(v.drops, drop{d.Boot, d.Epoch.Counter})
+	v.drops = append(v.drops, drop{d.Boot, counterOf(d.Epoch)})
 	if !slices.Contains(v.distrusted, d.Boot) {
 		v.distrusted = append(slices.Clip(v.distrusted), d.Boot)
 	}
@@ -370,10 +374,14 @@ func (m *Master) age() {
 	for _, v := range m.members {
 		was := v.vitality
 		v.vitality = m.vitalityOf(v)
-		if was == v.vitality || m.newest == nil || m.newest.Index(v.boot) == slots.None {
+		if was == v.vitality {
 			continue
 		}
-		m.soon()
-		m.atOnceIf(was == dead || v.vitality == dead)
+		if m.newest != nil && m.newest.Index(v.boot) != slots.None {
+			m.soon()
+			m.atOnceIf(was == dead || v.vitality == dead)
+		} else if v.reported {
+			m.soon() // it may join now
+		}
 	}
 }

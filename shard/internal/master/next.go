@@ -25,23 +25,23 @@ type standing struct {
 	leaving   bool
 	// fine is who needs no row to change.
 	fine  bool
-	acked uint64
+	acked uint32
 
-	filled     []uint64 // by who was filled, nil for none; the counter of the epoch
-	drops      []uint64 // as filled
+	filled     []uint32 // by who was filled, nil for none; the counter of the epoch
+	drops      []uint32 // as filled
 	distrusted []bool
 
 	deposed bool // by the next map
 }
 
-func (f *facts) filled(p, c int16) uint64 {
+func (f *facts) filled(p, c int16) uint32 {
 	if l := f.at[p].filled; l != nil {
 		return l[c]
 	}
 	return 0
 }
 
-func (f *facts) dropped(p, c int16) uint64 {
+func (f *facts) dropped(p, c int16) uint32 {
 	if l := f.at[p].drops; l != nil {
 		return l[c]
 	}
@@ -105,7 +105,9 @@ func (m *Master) next() *slots.Map {
 	if first {
 		next = slots.Empty(m.cfg.Placement, m.cfg.Copies, m.cfg.MinCopies)
 	} else {
-		next = m.newest.Clone()
+		copied := *m.newest // its rows are shared until one changes
+		next = &copied
+		next.Servers, next.Held = slices.Clone(next.Servers), slices.Clone(next.Held)
 		next.Placement, next.Copies, next.MinCopies = m.cfg.Placement, m.cfg.Copies, m.cfg.MinCopies
 	}
 	next.Epoch = slots.Epoch{Term: m.term, Boot: m.cfg.Boot, Counter: 1}
@@ -115,7 +117,7 @@ func (m *Master) next() *slots.Map {
 	if first {
 		m.ages = make([]age, slots.Count)
 		for s := range next.Rows {
-			m.ages[s] = newAge(next.Epoch.Counter)
+			m.ages[s] = newAge(uint32(next.Epoch.Counter))
 			if m.rebuild != nil && m.rebuild.any {
 				next.Rows[s].Held = 1
 			}
@@ -142,10 +144,21 @@ func (m *Master) next() *slots.Map {
 	return next
 }
 
-// same says whether two maps say the same, whatever their epochs.
+// same says whether two maps say the same, whatever their epochs; b was made from a.
 func same(a, b *slots.Map) bool {
 	return a.Placement == b.Placement && a.Copies == b.Copies && a.MinCopies == b.MinCopies &&
-		slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Held, b.Held) && slices.Equal(a.Rows, b.Rows)
+		slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Held, b.Held) &&
+		(shares(a, b) || slices.Equal(a.Rows, b.Rows))
+}
+
+// shares says whether two maps have the very same rows.
+func shares(a, b *slots.Map) bool { return &a.Rows[0] == &b.Rows[0] }
+
+// ownRows gives a map that is being made rows of its own, to be changed.
+func (m *Master) ownRows(next *slots.Map) {
+	if m.newest != nil && shares(m.newest, next) {
+		next.Rows = slices.Clone(next.Rows)
+	}
 }
 
 // addServers adds to a map those of an earlier reign that held rows need, and who
@@ -215,6 +228,7 @@ func (m *Master) renumber(next *slots.Map, was []slots.Server) {
 	for i := range was {
 		at[i] = next.Index(was[i].Boot)
 	}
+	m.ownRows(next)
 	for s := range next.Rows {
 		next.Rows[s] = renumbered(&next.Rows[s], at)
 	}
@@ -222,13 +236,14 @@ func (m *Master) renumber(next *slots.Map, was []slots.Server) {
 
 // applyRules makes the rows of a map, which are those of the newest one, the next.
 func (m *Master) applyRules(next *slots.Map, f *facts) {
-	counter := next.Epoch.Counter
+	counter := uint32(next.Epoch.Counter)
 	if m.rebuild != nil {
 		m.releaseHeld(next, f)
 	}
 	m.setGoal(next, f)
 	m.takeGaveUps(next, f)
 	if m.allLeave(next, f) {
+		m.ownRows(next)
 		for s := range next.Rows {
 			next.Rows[s] = slots.Row{Primary: slots.None}
 		}
@@ -239,10 +254,11 @@ func (m *Master) applyRules(next *slots.Map, f *facts) {
 		if r.Held != 0 || f.settled(r, w) && (f.gaveUp == nil || f.gaveUp[s] == slots.None) {
 			continue
 		}
-		was := *r
-		f.step(slots.Slot(s), r, &was, &m.ages[s], w)
-		if *r != was {
-			m.ages[s].next(&was, r, counter)
+		is := *r
+		if f.step(slots.Slot(s), &is, r, &m.ages[s], w); is != *r {
+			m.ages[s].next(r, &is, counter)
+			m.ownRows(next)
+			next.Rows[s] = is
 		}
 	}
 	for i := range f.at {
@@ -261,15 +277,15 @@ func (m *Master) releaseHeld(next *slots.Map, f *facts) {
 	for i := range f.at {
 		heard[i] = f.at[i].heard || f.at[i].forgotten
 	}
-	was := make([]slots.Row, len(next.Rows))
-	copy(was, next.Rows)
+	was := slices.Clone(next.Rows)
+	m.ownRows(next)
 	m.rebuild.heldRows(next, heard)
 	for s := range was {
 		if was[s].Held == 0 {
 			continue
 		}
 		if next.Rows[s].Held == 0 {
-			m.ages[s] = newAge(next.Epoch.Counter)
+			m.ages[s] = newAge(uint32(next.Epoch.Counter))
 		}
 		if p := was[s].Primary; p != slots.None && p != next.Rows[s].Primary {
 			f.at[p].deposed = true
@@ -326,6 +342,9 @@ func (m *Master) allLeave(next *slots.Map, f *facts) bool {
 // removeServers takes servers out of a map that are in no row of it: who is dead
 // (R3), forgotten (R4), or has nothing left to hand over (R8).
 func (m *Master) removeServers(next *slots.Map, f *facts) {
+	if !slices.ContainsFunc(f.at, func(at standing) bool { return at.dead || at.leaving }) {
+		return
+	}
 	inRow := make([]bool, len(f.at))
 	for s := range next.Rows {
 		if r := &next.Rows[s]; r.Primary != slots.None {

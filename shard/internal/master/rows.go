@@ -9,12 +9,12 @@ import (
 // age is since which map, by its counter, a row's primary and its copies are what
 // they are without a break.
 type age struct {
-	primary uint64
-	copies  [2 * slots.MaxCopies]uint64 // as in Row.Copies
+	primary uint32
+	copies  [2 * slots.MaxCopies]uint32 // as in Row.Copies
 }
 
 // of returns since when server is a copy as it is now.
-func (a *age) of(r *slots.Row, server int16) uint64 {
+func (a *age) of(r *slots.Row, server int16) uint32 {
 	for i, c := range r.Copies() {
 		if c.Server == server {
 			return a.copies[i]
@@ -24,7 +24,7 @@ func (a *age) of(r *slots.Row, server int16) uint64 {
 }
 
 // newAge is that of a row that a map has anew.
-func newAge(counter uint64) (a age) {
+func newAge(counter uint32) (a age) {
 	a.primary = counter
 	for i := range a.copies {
 		a.copies[i] = counter
@@ -35,7 +35,7 @@ func newAge(counter uint64) (a age) {
 // next makes the age of was into that of is, which is in a new map. With another
 // primary all copies are new: what one was sent by the last primary is nothing to
 // the next.
-func (a *age) next(was, is *slots.Row, counter uint64) {
+func (a *age) next(was, is *slots.Row, counter uint32) {
 	old := *a
 	if *a = newAge(counter); was.Primary != is.Primary {
 		return
@@ -108,7 +108,9 @@ func (f *facts) first(s slots.Slot, r *slots.Row, w *slots.Want) {
 }
 
 // promote finds a new primary for the row of a dead one (R1a): an InSync copy,
-// whom the old one can have answered nothing without. The old one may yet live and
+// whom the old one can have answered nothing without, and who is not silent: else,
+// where both fell silent together, the row would go to who is found dead next, and
+// lose the copy that is the first to come back. The old one may yet live and
 // not know: it is deposed. With nobody to promote the row waits (R3), and keeps
 // the copies that could be promoted should they come back: all but those that have
 // nothing whole, or that are proven dead where another remains (R2).
@@ -119,7 +121,7 @@ func (f *facts) first(s slots.Slot, r *slots.Row, w *slots.Want) {
 func (f *facts) promote(r *slots.Row, w *slots.Want) bool {
 	dead, best := r.Primary, slots.None
 	for _, c := range r.Copies() {
-		if c.State != slots.InSync && !(f.planted.promoteJoining && c.State == slots.Joining) || !f.at[c.Server].heard || f.at[c.Server].dead {
+		if c.State != slots.InSync && !(f.planted.promoteJoining && c.State == slots.Joining) || f.at[c.Server].silent {
 			continue
 		}
 		// Whom the goal wants needs no hand-over afterwards.
@@ -234,7 +236,7 @@ func (f *facts) advance(r, was *slots.Row, a *age) {
 // are of no use yet, others when all that are wanted are InSync, so that there are
 // never fewer than there were.
 func (f *facts) removeUnwanted(r *slots.Row, w *slots.Want) {
-	complete := true
+	complete := w.Primary() != slots.None && !f.at[r.Primary].silent // see removeLost
 	for _, v := range w {
 		if v != slots.None && v != r.Primary {
 			state, ok := r.Copy(v)
@@ -242,7 +244,7 @@ func (f *facts) removeUnwanted(r *slots.Row, w *slots.Want) {
 		}
 	}
 	for _, c := range slices.Backward(r.Copies()) {
-		if !w.Has(c.Server) && (complete && w[0] != slots.None || c.State == slots.Filling) {
+		if !w.Has(c.Server) && (complete || c.State == slots.Filling) {
 			r.Remove(c.Server)
 		}
 	}
