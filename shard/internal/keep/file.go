@@ -20,6 +20,7 @@ type File struct {
 	// saved, if set, is told after each step of a write, and can end the write there.
 	saved func(step) error
 
+	// mu is held while the file is written: nobody may unlock the file meanwhile.
 	mu struct {
 		sync.Mutex
 		closed bool
