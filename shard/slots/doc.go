@@ -23,7 +23,7 @@
 // InSync copy is ever made primary, and a Joining one becomes InSync only when the
 // primary is known to have taken the epoch in which it is Joining: whoever may be
 // promoted is someone whom the primary, under whichever epoch it may still be,
-// does nothing without.
+// does nothing without. With another primary, copies that are not InSync begin again.
 //
 // # Goals
 //
