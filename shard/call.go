@@ -155,7 +155,7 @@ func (p *pursuit) next(ctx context.Context, r *routing, at *memcache.Client, err
 		p.t.hint(hint{j.addr, j.epoch})
 		newer := p.t.routing.Load().m.Epoch.Before(j.epoch)
 		if p.hops++; newer && p.hops <= maxHops && ctx.Err() == nil {
-			if next := p.t.client(j.addr); next != nil {
+			if next := p.t.client(j.addr, j.epoch); next != nil {
 				return next, nil
 			}
 		}

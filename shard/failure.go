@@ -84,11 +84,13 @@ type bare struct{ error }
 func (p bare) Unwrap() error { return p.error }
 
 func (p bare) Error() string {
-	switch p.error {
-	case context.DeadlineExceeded:
+	switch {
+	case p.error == context.DeadlineExceeded:
 		return "the time is up"
-	case context.Canceled:
+	case p.error == context.Canceled:
 		return "interrupted"
+	case errors.Is(p.error, syscall.ECONNREFUSED):
+		return "connection refused: nobody listens there"
 	}
 	switch err := p.error.(type) {
 	case *memcache.ServerError:
@@ -99,9 +101,6 @@ func (p bare) Error() string {
 		}
 		return bare{err.Err}.Error()
 	case *net.OpError:
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return "connection refused: nobody listens there"
-		}
 		return err.Err.Error()
 	}
 	return strings.TrimPrefix(p.error.Error(), "memcache: ")

@@ -56,7 +56,7 @@ func (t *Table) routeLocked(m *slots.Map) {
 	for i := range m.Servers {
 		if s := &m.Servers[i]; !s.Dead {
 			used[s.Addr] = true
-			next.clients[i] = t.clientLocked(s.Addr)
+			next.clients[i] = t.clientLocked(s.Addr, m.Epoch)
 		}
 	}
 	for w := range t.mu.walks {
@@ -65,7 +65,7 @@ func (t *Table) routeLocked(m *slots.Map) {
 	t.routing.Store(next)
 	close(old.replaced)
 	for addr, c := range t.mu.clients {
-		if !used[addr] {
+		if !used[addr] && !m.Epoch.Before(c.named) {
 			delete(t.mu.clients, addr)
 			t.running.Go(func() { _ = c.Close() }) // returns nil
 		}
@@ -81,22 +81,31 @@ func (t *Table) adopt(m *slots.Map) {
 	}
 }
 
-// client returns the client of a server that a map newer than the table's may
-// have; nil once the table is closed.
-func (t *Table) client(addr string) *memcache.Client {
+// reached is a server with a table's connections to it.
+type reached struct {
+	*memcache.Client
+	named slots.Epoch // the last map that is known to name the server
+}
+
+// client returns the client of a server that a map of an epoch names; nil once the
+// table is closed.
+func (t *Table) client(addr string, named slots.Epoch) *memcache.Client {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mu.closed {
 		return nil
 	}
-	return t.clientLocked(addr)
+	return t.clientLocked(addr, named)
 }
 
-func (t *Table) clientLocked(addr string) *memcache.Client {
+func (t *Table) clientLocked(addr string, named slots.Epoch) *memcache.Client {
 	c := t.mu.clients[addr]
 	if c == nil {
-		c = memcache.NewClient(addr, t.opts.client())
+		c = &reached{Client: memcache.NewClient(addr, t.opts.client())}
 		t.mu.clients[addr] = c
 	}
-	return c
+	if c.named.Before(named) {
+		c.named = named
+	}
+	return c.Client
 }

@@ -27,11 +27,11 @@ type Table struct {
 	mu struct {
 		sync.Mutex
 		closed  bool
-		clients map[string]*memcache.Client // by address
-		masters map[string]standing         // by address
-		news    chan struct{}               // closed when that changes
-		lost    time.Time                   // since when no master is in touch; zero while one is
-		walks   map[*walk]struct{}          // over all keys, under way
+		clients map[string]*reached // by address
+		masters map[string]standing // by address
+		news    chan struct{}       // closed when that changes
+		lost    time.Time           // since when no master is in touch; zero while one is
+		walks   map[*walk]struct{}  // over all keys, under way
 	}
 }
 
@@ -46,7 +46,7 @@ func New(ctx context.Context, masters []string, opts TableOptions) (*Table, erro
 	t := &Table{opts: opts.withDefaults(), masters: masters, hints: make(chan hint, 1)}
 	t.ops.init()
 	t.life, t.end = context.WithCancel(context.Background())
-	t.mu.clients = make(map[string]*memcache.Client)
+	t.mu.clients = make(map[string]*reached)
 	t.mu.masters = make(map[string]standing)
 	t.mu.news = make(chan struct{})
 	t.mu.walks = make(map[*walk]struct{})

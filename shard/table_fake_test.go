@@ -3,6 +3,8 @@ package shard
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"sync"
 	"testing"
@@ -67,7 +69,7 @@ func newFakeServer(t testing.TB) *fakeServer {
 	s.handler = memcache.NewHandler(s.store)
 	s.service = link.NewService(link.ServiceConfig{Boot: 2, Server: fakeServerCalls{s}, Events: make(chan link.Event)})
 	split := demux.New(l, demux.Config{})
-	data := &memcache.Server{Handler: memcache.HandlerFunc(s.serve)}
+	data := &memcache.Server{Handler: memcache.HandlerFunc(s.serve), ErrorLog: log.New(io.Discard, "", 0)}
 	var served sync.WaitGroup
 	served.Go(func() { _ = split.Serve() })
 	served.Go(func() { _ = s.service.Serve(split.GRPC()) })
