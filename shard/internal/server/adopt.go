@@ -19,6 +19,7 @@ func (s *Server) adopt(m *slots.Map) {
 		s.master.following, s.master.granted = false, 0
 	}
 	since := s.epoch()
+	s.skipped = m.Epoch.Term != since.Term || m.Epoch.Counter != since.Counter+1
 	s.cur, s.me = m, m.Index(s.cfg.Boot)
 	if s.me == slots.None {
 		if s.member {
@@ -182,11 +183,13 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	}
 }
 
-// adoptCopies makes a primary's copies those of a row.
+// adoptCopies makes a primary's copies those of a row. A fill goes on only if the
+// copy was Filling in every map since: in one that this server has not seen it may
+// have been none, and have forgotten what it got.
 func (s *Server) adoptCopies(sl *slot, row *slots.Row) {
 	same := len(sl.copies) == len(row.Copies())
 	for i, c := range row.Copies() {
-		if p := s.byIndex[c.Server]; !same || sl.copies[i].peer != p || sl.copies[i].state != c.State {
+		if p := s.byIndex[c.Server]; !same || sl.copies[i].peer != p || sl.copies[i].state != c.State || s.skipped && c.State == slots.Filling {
 			same = false
 			break
 		}
@@ -199,7 +202,7 @@ func (s *Server) adoptCopies(sl *slot, row *slots.Row) {
 		p := s.byIndex[c.Server]
 		p.changed = true
 		now := copyOf{peer: p, state: c.State}
-		if was := sl.copyAt(p); was != nil && (c.State != slots.Filling || was.state == slots.Filling) {
+		if was := sl.copyAt(p); was != nil && (c.State != slots.Filling || was.state == slots.Filling && !s.skipped) {
 			now.begun, now.sent = was.begun, was.sent
 		}
 		copies = append(copies, now)

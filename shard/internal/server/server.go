@@ -99,6 +99,7 @@ type Server struct {
 	cur      *slots.Map  // what it stands on; nil before its first
 	me       int16       // its index in cur, or slots.None
 	member   bool        // it is in cur, or was in an earlier map
+	skipped  bool        // there may have been maps between the last one and cur
 	acked    slots.Epoch // see msg.Beat
 	acking   []barrier   // what stands between acked and cur.Epoch
 

@@ -432,3 +432,33 @@ func TestTailStands(t *testing.T) {
 	r.pass(time.Second)
 	r.want(q, "new")
 }
+
+// A copy is dropped and made again, and its primary sees only the last of these
+// maps: what it had sent is not there any more.
+func TestFillOfSkippedMap(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.put(0, "k", "x")
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
+	r.cut[[2]int{1, 0}] = true
+	r.rows(func(row *slots.Row) { row.Remove(1) }, 1)
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
+	delete(r.cut, [2]int{1, 0})
+	r.pass(time.Second)
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Joining) })
+	r.pass(time.Second)
+	r.rows(func(row *slots.Row) { row.Set(1, slots.InSync) })
+	r.dead[0] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.pass(2 * time.Second)
+	r.get(1, "k", "x")
+	if f := r.servers[1].Faults(); f > 0 {
+		t.Errorf("%d slots to be served that aren't whole", f)
+	}
+}
