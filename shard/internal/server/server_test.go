@@ -444,7 +444,7 @@ func TestFillOfSkippedMap(t *testing.T) {
 	r.rows(func(row *slots.Row) { row.Remove(1) }, 1)
 	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
 	delete(r.cut, [2]int{1, 0})
-	r.pass(time.Second)
+	r.issue(func(*slots.Map) {}) // over new connections
 	r.rows(func(row *slots.Row) { row.Set(1, slots.Joining) })
 	r.pass(time.Second)
 	r.rows(func(row *slots.Row) { row.Set(1, slots.InSync) })
