@@ -181,6 +181,34 @@ func TestLateSaveOfThePredecessor(t *testing.T) {
 	}
 }
 
+// Who comes to lead leaves nothing as its predecessor left it.
+func TestMark(t *testing.T) {
+	t.Parallel()
+	o := sharedZooKeeper(t)
+	conn := rawConn(t, o)
+	e := master(t, o, "a")
+	for n := range uint64(3) {
+		r := wait(e).get(t)
+		data, left, err := conn.Get(o.mapPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := decode(data); err != nil || k.writer != r.(*electionReign).c.mark {
+			t.Error("the znode is not marked:", err)
+		}
+		if n == 1 { // and in one reign nothing is saved
+			mustSave(t, r, mapOf(3, n))
+			_, left, _ = conn.Get(o.mapPath())
+		}
+		r.Resign()
+		r = wait(e).get(t)
+		if _, err := conn.Set(o.mapPath(), nil, left.Version); !errors.Is(err, zk.ErrBadVersion) {
+			t.Error("what a predecessor had on the way is written:", err)
+		}
+		r.Resign()
+	}
+}
+
 func TestSaveOfThePredecessorBeforeTheMark(t *testing.T) {
 	t.Parallel()
 	before, after := peers(t)
