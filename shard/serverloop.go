@@ -48,6 +48,7 @@ type serverLoop struct {
 	masterAt  string                    // host:port; "" while there is no connection
 	complaint string
 	seen      *slots.Map
+	dropped   map[slots.Boot]slots.Epoch // on whose copies it was asked to do without, and when last
 	free      *request
 	ticked    int64
 	fatal     error
@@ -100,6 +101,7 @@ func (l *serverLoop) begin(boot slots.Boot) {
 	l.master = link.NewAttachment(self, l.cfg.Masters, l.cfg.options(), l.linked)
 	l.conns = map[slots.Boot]*link.Conn{}
 	l.seen, l.masterAt = nil, ""
+	l.dropped = map[slots.Boot]slots.Epoch{}
 }
 
 // restart begins another life, once the table has gone on without this server.
@@ -198,6 +200,9 @@ func (l *serverLoop) step() (more bool) {
 	more = l.core.Pump(now)
 	l.core.Flush(now)
 	for _, o := range l.core.Out() {
+		if m, ok := o.Message.(*msg.DropCopy); ok {
+			l.noteDrop(m)
+		}
 		// What can't be sent is sent again after the next connection.
 		if conn := l.conns[o.To]; conn != nil {
 			conn.Send(o.Message)
@@ -211,6 +216,19 @@ func (l *serverLoop) step() (more bool) {
 		l.restart()
 	}
 	return more
+}
+
+// noteDrop notes that a copy doesn't answer, once for each map.
+func (l *serverLoop) noteDrop(m *msg.DropCopy) {
+	if l.dropped[m.Boot] == m.Epoch {
+		return
+	}
+	l.dropped[m.Boot] = m.Epoch
+	for _, s := range l.seen.Servers {
+		if s.Boot == m.Boot {
+			l.log.Warn("the master is asked to do without the copies on a server", "server", s.Addr, "reason", m.Reason)
+		}
+	}
 }
 
 // follow makes connections to whom a new map names.
