@@ -42,9 +42,9 @@ type candidacy struct {
 	gone    chan struct{} // closed when nothing is left of it
 	until   atomic.Int64  // when it is over, unless more is known by then: see lease
 
-	// The rest is of the goroutine run, and fixed when first is closed.
+	// These are run's; name is fixed when first is closed.
 	name    string // of its znode
-	leads   string // the znode of who stands first
+	met     string // the znode of who stands first, once its address is known
 	before  string // whose znode is watched
 	changed <-chan zk.Event
 
@@ -337,7 +337,7 @@ func (c *candidacy) lead() {
 
 // meet learns who it is that stands first.
 func (c *candidacy) meet(leader string) error {
-	if leader == c.leads {
+	if leader == c.met {
 		return nil
 	}
 	addr, _, err := c.conn.Get(c.election.o.electionPath() + "/" + leader)
@@ -347,7 +347,7 @@ func (c *candidacy) meet(leader string) error {
 	if err != nil {
 		return c.failed("asking who leads", err)
 	}
-	c.leads = leader
+	c.met = leader
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.leader = string(addr)

@@ -109,7 +109,7 @@ func (o *ElectionOptions) electionPath() string { return o.Path + "/election" }
 type Election struct {
 	o      ElectionOptions
 	closed chan struct{}
-	close  sync.Once
+	once   sync.Once
 
 	mu struct {
 		sync.Mutex
@@ -229,7 +229,7 @@ func (e *Election) Leader() (addr string, err error) {
 
 // Close implements Keeper.
 func (e *Election) Close() error {
-	e.close.Do(func() { close(e.closed) })
+	e.once.Do(func() { close(e.closed) })
 	e.mu.Lock()
 	c := e.mu.standing
 	e.mu.Unlock()
