@@ -115,7 +115,7 @@ type Row struct {
 	Fresh bool
 	// Held is 0, or 1 more than the index in Map.Held of the epoch that the row
 	// is from: whoever made this map knew no later one, and had not heard all
-	// those who might.
+	// those who might. Servers pass over maps with such rows.
 	Held   uint16
 	n      uint8
 	copies [maxBackups]Copy

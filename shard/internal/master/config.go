@@ -52,7 +52,7 @@ type Config struct {
 
 	// Recovered is the last map that any master of this table made, if that is
 	// known for sure, as from a state file or an election; else nil, and rule R5
-	// takes its place. It is not changed.
+	// takes its place, as it does where rows of it are held. It is not changed.
 	Recovered *slots.Map
 	// Persist asks for each map to be made durable: nothing of its epoch is sent
 	// before Persisted.

@@ -45,9 +45,9 @@
 //
 // # What it expects of servers
 //
-//   - A server takes a map of a new term from that term's master first, never from
-//     another server: a map that was made without its Report may not have what it
-//     knows. (See TestMapOfATermWithoutReport.)
+//   - A server passes over a map in which rows are held, and goes on under the one
+//     that it has: whoever made it has yet to hear from somebody who may know better.
+//     (See TestHeldMapsAreNotTaken.)
 //   - It says Filled again, until the copy is Joining: after each new connection and
 //     under each new term.
 //   - A slot that it gave up is its own again with any later map that says so;

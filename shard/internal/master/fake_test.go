@@ -22,7 +22,6 @@ type fake struct {
 
 	conn     *conn
 	promised slots.Epoch
-	term     uint64 // whose master has itself sent a map
 	cur      *slots.Map
 	me       int16
 	acked    slots.Epoch
@@ -59,7 +58,7 @@ func (f *fake) running() bool { return f.alive && !f.frozen }
 func (f *fake) reset() {
 	w := f.w
 	f.boot = slots.Boot(w.id())
-	f.conn, f.promised, f.term, f.cur, f.acked, f.gaveUp = nil, slots.Epoch{}, 0, nil, slots.Epoch{}, nil
+	f.conn, f.promised, f.cur, f.acked, f.gaveUp = nil, slots.Epoch{}, nil, slots.Epoch{}, nil
 	f.leaving, f.freed = false, false
 	f.gone = make(map[slots.Slot]bool)
 	f.data = make(map[slots.Slot]*datum)
@@ -88,10 +87,7 @@ func (f *fake) receive(m msg.Message) {
 		f.promised = slots.Epoch{Term: m.Term, Boot: m.Boot}
 		f.send(&msg.Report{Term: m.Term, Boot: m.Boot, Map: f.cur, Acked: f.acked, GaveUp: f.gaveUp, Leaving: f.leaving})
 	case *msg.MapUpdate:
-		if m.Map.Epoch.Term == f.promised.Term && m.Map.Epoch.Boot == f.promised.Boot {
-			f.term = m.Map.Epoch.Term
-			f.adopt(m.Map)
-		}
+		f.offered(m.Map)
 	case *msg.Granted:
 		f.master = m.Sent + lease
 	case *msg.HandOver:
@@ -102,18 +98,19 @@ func (f *fake) receive(m msg.Message) {
 	}
 }
 
-// offered takes a map from a peer: none of a term whose master has not sent one.
+// offered takes a map, from the master or a peer: none of a lower term than it has
+// promised to follow, and none in which rows are held.
 func (f *fake) offered(m *slots.Map) {
-	if m.Epoch.Term == f.term && m.Epoch.Boot == f.promised.Boot ||
-		f.w.trustPeers && m.Epoch.Term >= f.promised.Term {
-		f.adopt(m)
+	e := slots.Epoch{Term: m.Epoch.Term, Boot: m.Epoch.Boot}
+	if e.Term < f.promised.Term || e.Term == f.promised.Term && e.Boot != f.promised.Boot ||
+		len(m.Held) > 0 && !f.w.takeHeld || f.cur != nil && !f.cur.Epoch.Before(m.Epoch) {
+		return
 	}
+	f.promised = e
+	f.adopt(m)
 }
 
 func (f *fake) adopt(m *slots.Map) {
-	if f.cur != nil && !f.cur.Epoch.Before(m.Epoch) {
-		return
-	}
 	old := f.cur
 	f.cur, f.me = m, m.Index(f.boot)
 	if f.me == slots.None {

@@ -42,6 +42,7 @@ type Master struct {
 	newest  *slots.Map // the last one made; nil where there is none in this term and none was recovered
 	issued  *slots.Map // the last one sent: newest, once it is persisted
 	begun   bool       // a map was made in this term
+	anew    bool       // the table began in this term, as far as anybody had said
 	ages    []age      // of newest's rows
 	numbers uint32     // the highest Number that a server has had
 
@@ -68,21 +69,23 @@ func New(now int64, cfg Config) *Master {
 		byBoot: make(map[slots.Boot]*member), conns: make(map[Conn]*member),
 	}
 	m.term = uint64(cfg.Start)
-	if cfg.Recovered == nil {
-		m.rebuild = newRebuild()
-		return m
+	if cfg.Recovered != nil {
+		m.term = max(m.term, cfg.Recovered.Epoch.Term+1)
+		if len(cfg.Recovered.Held) == 0 {
+			m.adopt(cfg.Recovered.Clone())
+			return m
+		}
 	}
-	m.term = max(m.term, cfg.Recovered.Epoch.Term+1)
-	m.adopt(cfg.Recovered.Clone())
+	m.rebuild = newRebuild()
+	if cfg.Recovered != nil { // whoever made it had not heard all
+		m.rebuild.take(cfg.Recovered)
+		m.cfg.Recovered = nil
+	}
 	return m
 }
 
 // adopt makes a map of an earlier reign, which is the last one, the newest.
 func (m *Master) adopt(last *slots.Map) {
-	for i := range last.Rows {
-		last.Rows[i].Held = 0
-	}
-	last.Held = nil
 	m.newest = last
 	m.ages = make([]age, slots.Count)
 	for i := range m.ages {

@@ -138,7 +138,8 @@ func (m *Master) next() *slots.Map {
 		return nil
 	}
 	m.must = false
-	if len(next.Held) == 0 && (m.rebuild == nil || m.rebuild.any || len(next.Servers) > 0) {
+	if m.rebuild != nil && len(next.Held) == 0 && (m.rebuild.any || len(next.Servers) > 0) {
+		m.anew = !m.rebuild.any
 		m.rebuild = nil
 	}
 	return next

@@ -153,10 +153,24 @@ func (m *Master) takeReport(v *member, reported *slots.Map) bool {
 			return false
 		}
 	}
+	if m.anew && inRows(reported, reported.Index(v.boot)) {
+		m.refuse(v.conn, fmt.Sprintf("this master began a new table before it heard of the one that %s is of (map %s): "+
+			"to take that up, stop the new one's servers and start the master again where the others can reach it; "+
+			"to give it up, start %s again", v.addr, reported.Epoch, v.addr), false)
+		return false
+	}
 	if m.rebuild != nil {
 		m.rebuild.take(reported)
 	}
 	return true
+}
+
+// inRows says whether a server has anything by a map.
+func inRows(m *slots.Map, server int16) bool {
+	return server != slots.None && slices.ContainsFunc(m.Rows, func(r slots.Row) bool {
+		_, isCopy := r.Copy(server)
+		return isCopy || r.Primary == server
+	})
 }
 
 func (m *Master) atOnceIf(yes bool) {

@@ -49,9 +49,9 @@ type world struct {
 	witnessed int64
 	err       error
 
-	trustPeers bool // fakes take a new term's map from each other
-	maps       int
-	log        func(string, ...any)
+	takeHeld bool // fakes take maps in which rows are held
+	maps     int
+	log      func(string, ...any)
 }
 
 // conn is a connection between a fake and the master. Messages come in order, or
