@@ -237,3 +237,19 @@ func TestElection(t *testing.T) {
 	}
 	expectLast(t, third.get(t), 6)
 }
+
+func BenchmarkElectionSave(b *testing.B) {
+	o := sharedZooKeeper(b)
+	for _, servers := range []int{3, 12, 100} {
+		b.Run(fmt.Sprintf("servers=%d", servers), func(b *testing.B) {
+			o.Path = fmt.Sprintf("/bench/%d", servers)
+			r := mustLead(b, master(b, o, "a"))
+			m := mapOf(servers, 1)
+			b.SetBytes(int64(len(mustEncode(b, record{last: m}))))
+			for b.Loop() {
+				mustSave(b, r, m)
+			}
+			r.Resign()
+		})
+	}
+}
