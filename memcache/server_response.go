@@ -21,8 +21,9 @@ import (
 // what comes after is dropped. That of a [Call] waits as long as it has to.
 type ResponseWriter struct {
 	req      *Request
-	answered bool // something was written for req
-	end      bool // req's answer still needs its END
+	answered bool   // something was written for req
+	status   Status // and this 1 more than the status of it; 0 is that it had none
+	end      bool   // req's answer still needs its END
 
 	buf      []byte
 	pooled   *[]byte // what buf came in
@@ -65,7 +66,7 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outSize+largeV
 
 // begin prepares w for the answer to r.
 func (w *ResponseWriter) begin(r *Request) {
-	w.req, w.answered = r, false
+	w.req, w.answered, w.status = r, false, 0
 	w.end = r.Op == OpStats || r.Op == OpDump || r.Op == OpGet && !r.form.meta()
 	if w.apart {
 		w.buf, w.held = w.buf[:0], w.held[:0]
@@ -328,7 +329,7 @@ var metaStatus = [4]string{"HD", "NS", "EX", "NF"}
 // Status says what came of a request. cas is that of the item that an OpSet
 // stored; elsewhere it is 0.
 func (w *ResponseWriter) Status(s Status, cas uint64) {
-	w.answered = true
+	w.answered, w.status = true, s+1
 	r := w.req
 	if !r.form.meta() {
 		w.text(textStatus[r.Op][s])
@@ -341,6 +342,9 @@ func (w *ResponseWriter) Status(s Status, cas uint64) {
 	w.tokens(cas, r.Key, r.BinaryKey)
 	w.append("\r\n")
 }
+
+// Outcome returns what Status was called with, if it was.
+func (w *ResponseWriter) Outcome() (s Status, ok bool) { return w.status - 1, w.status > 0 }
 
 // Number says what an OpIncr has made of the number in the item h.
 func (w *ResponseWriter) Number(n uint64, h *Hit) {

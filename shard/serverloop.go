@@ -420,12 +420,29 @@ func (l *serverLoop) answer() {
 }
 
 // Execute carries the request out on the state machine.
-func (q *request) Execute(*server.Server) {
+func (q *request) Execute(*server.Server) (refusal uint8) {
 	q.loop.handler.ServeMemcache(&q.mc.Answer, &q.mc.Request)
+	if status, ok := q.mc.Answer.Outcome(); ok {
+		return uint8(status)
+	}
+	return noRoom
 }
 
-// Repeat answers a write that was carried out before.
-func (q *request) Repeat(version uint64) { q.mc.Answer.Status(memcache.StatusDone, version) }
+// noRoom is the refusal of a write that has no status: there was no memory for it.
+// memcache's Statuses are below it.
+const noRoom = 255
+
+// Repeat answers a write as it was answered before.
+func (q *request) Repeat(version uint64, refusal uint8) {
+	switch refusal {
+	case 0:
+		q.mc.Answer.Status(memcache.StatusDone, version)
+	case noRoom:
+		q.mc.Answer.Error("SERVER_ERROR out of memory storing object")
+	default:
+		q.mc.Answer.Status(memcache.Status(refusal), 0)
+	}
+}
 
 // Fail answers why the request was not carried out.
 func (q *request) Fail(f server.Failure) {

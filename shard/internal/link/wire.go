@@ -61,6 +61,7 @@ const (
 	opOldest  = 3<<3 | varintField
 	opVersion = 4<<3 | varintField
 	opAt      = 5<<3 | fixed64Field
+	opOutcome = 6<<3 | varintField
 
 	ackUpto = 1<<3 | varintField
 )
@@ -73,7 +74,7 @@ const (
 	// An entry but for its key and value: their heads, flags, marks, gone,
 	// version, expires.
 	entryBound = headBound + 2*headBound + 6 + 3 + 2 + 11 + 9
-	opBound    = headBound + 2*9 + 3*11
+	opBound    = headBound + 2*9 + 3*11 + 3
 	// An item without what it is of: kind, slot, seq.
 	itemBound = headBound + 2 + 4 + 11
 )
@@ -184,6 +185,7 @@ func (w *writer) entry(key uint64, e *msg.Entry) {
 
 func (w *writer) op(key uint64, o *msg.Op) {
 	end := w.i
+	w.varint(opOutcome, uint64(o.Outcome))
 	w.fixed64(opAt, uint64(o.At))
 	w.varint(opVersion, o.Version)
 	w.varint(opOldest, o.Oldest)
@@ -369,6 +371,11 @@ func decodeOp(b []byte, o *msg.Op) (err error) {
 			o.Version = f.n
 		case opAt:
 			o.At = int64(f.n)
+		case opOutcome:
+			if err = within("an op's outcome", f.n, math.MaxUint8); err != nil {
+				return err
+			}
+			o.Outcome = uint8(f.n)
 		}
 	}
 	return nil

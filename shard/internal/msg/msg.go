@@ -170,7 +170,7 @@ type Kind uint8
 
 // The kinds of items.
 const (
-	Write  Kind = iota // one write; Entry.Gone says that it removes the key
+	Write  Kind = iota // one write; Entry.Gone says that it removes the key, no Key that it was refused
 	Begin              // the copy forgets what it has of the slot: a fill of it begins
 	Chunk              // Entries that were there before
 	Past               // Ops that were answered before
@@ -207,8 +207,11 @@ type Op struct {
 	// Oldest is the lowest number of the client that had no answer when it sent
 	// this one.
 	Oldest uint64
-	// Version is what it was answered: the number of the write, in its slot.
+	// Version is the number of the write in its slot, and Outcome what it was
+	// answered: 0 is that it was done, others are the executor's. A write that was
+	// refused because of what is at its key has a number, too, and no Entry.
 	Version uint64
+	Outcome uint8
 	// At is when it was carried out, Unix nanoseconds.
 	At int64
 }

@@ -174,7 +174,7 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	}
 	for _, u := range tail {
 		at := sl.entries[u.item.Entry.Key]
-		if at == nil {
+		if at == nil && u.item.Entry.Key != "" {
 			gone := u.item.Entry // removed by this write or one after it
 			gone.Gone, gone.Value = true, nil
 			at, _ = s.put(sl, gone)

@@ -25,11 +25,12 @@ type Call struct {
 // Executor is what a Call does.
 type Executor interface {
 	// Execute carries the call out on s, which is at its keys and nowhere else,
-	// and notes the answer. It is called once.
-	Execute(s *Server)
-	// Repeat notes the answer that the same write got before: it was done, and
-	// this is its version. It takes the place of Execute.
-	Repeat(version uint64)
+	// and notes the answer. It is called once. It returns what Repeat takes should
+	// the same call come again after it has written nothing; never 0.
+	Execute(s *Server) (refusal uint8)
+	// Repeat notes the answer that the same write got before, in place of Execute:
+	// with the refusal 0 that it was done, and this is its version.
+	Repeat(version uint64, refusal uint8)
 	// Fail notes a failure, in place of Execute or of the answer noted.
 	Fail(f Failure)
 }
@@ -80,15 +81,16 @@ func (s *Server) try(c *Call) {
 		return
 	}
 	s.call = c
-	c.Exec.Execute(s)
+	if refusal := c.Exec.Execute(s); c.Op.Client != 0 && !c.wrote {
+		s.refuse(c, refusal)
+	}
 	s.call = nil
 	for i, key := range c.Keys {
 		if e := s.slots[slots.Of(key)].entries[string(key)]; e != nil && e.pending != nil {
 			if i > 0 && e.pending.holds(c) {
 				continue // a key named twice
 			}
-			e.pending.calls = append(e.pending.calls, c)
-			c.holds++
+			s.hold(c, e.pending)
 		}
 	}
 	if c.holds == 0 {
@@ -113,15 +115,32 @@ func (s *Server) isRepeat(c *Call) bool {
 	case op == nil:
 		return false
 	}
-	c.Exec.Repeat(op.Version)
+	c.Exec.Repeat(op.Version, op.Outcome)
 	if w := sl.unanswered(op.Version); w != nil {
-		w.calls = append(w.calls, c)
-		c.holds++
+		s.hold(c, w)
 		s.held++
 		return true
 	}
 	s.finish(c)
 	return true
+}
+
+// hold makes c's answer wait for w.
+func (s *Server) hold(c *Call, w *write) {
+	w.calls = append(w.calls, c)
+	c.holds++
+}
+
+// refuse remembers that a write was refused because of what is at its key, as
+// firmly as what was written: the client is told so, perhaps by a repeat, while a
+// first copy of the call may still be under way. Were that one carried out later,
+// when something else is at the key, the client would have been lied to.
+func (s *Server) refuse(c *Call, refusal uint8) {
+	sl := &s.slots[slots.Of(c.Keys[0])]
+	if w := s.number(sl, msg.Entry{}, refusal); w != nil {
+		s.hold(c, w)
+		s.commit(sl)
+	}
 }
 
 func (s *Server) fail(c *Call, f Failure) {

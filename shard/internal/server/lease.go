@@ -32,6 +32,7 @@ func (s *Server) leasedByMaster() bool {
 // slot may be about to.
 func (s *Server) ask(p *peer) {
 	if p.up && s.cur != nil {
+		p.askedAt = s.now.Mono
 		s.send(p.boot, &msg.Ask{Sent: s.now.Mono, Epoch: s.cur.Epoch, Answered: p.answered()})
 	}
 }

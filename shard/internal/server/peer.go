@@ -39,6 +39,7 @@ type peer struct {
 	fillKeys  uint64 // sent, of this fill
 	fillBytes uint64
 	droppedAt int64 // when the master was asked to drop its copies, by Mono
+	askedAt   int64 // when it was asked for its promise, by Mono
 	againAt   int64 // when it was sent everything again, by Mono
 	metAt     int64 // when it came into a map, by Mono
 	heard     int64 // when its last message came, or the connection to it, by Mono

@@ -117,31 +117,44 @@ func (r *rig) pass(d time.Duration) {
 
 // request is a call, and what came of it.
 type request struct {
-	call  server.Call
-	value []byte // to be written, if not nil
-	got   string
-	done  bool
+	call   server.Call
+	value  []byte // to be written, if not nil
+	absent bool   // only where there is nothing
+	got    string
+	done   bool
 }
 
-func (q *request) Execute(s *server.Server) {
+func (q *request) Execute(s *server.Server) uint8 {
+	const refused = 1
 	key := q.call.Keys[0]
 	if q.value == nil {
 		it, ok := s.Get(key)
 		if q.got = string(it.Value); !ok {
 			q.got = "(none)"
 		}
-		return
+		return refused
 	}
 	q.got = "done"
-	if _, err := s.Update(key, func(it *store.Item, _ bool) store.Action {
-		it.Value = q.value
+	if _, err := s.Update(key, func(it *store.Item, found bool) store.Action {
+		if found && q.absent {
+			q.got = "exists"
+			return store.Keep
+		}
+		if it.Value = q.value; len(q.value) == 0 {
+			return store.Remove
+		}
 		return store.Write
 	}); err != nil {
 		q.got = err.Error()
 	}
+	return refused
 }
 
-func (q *request) Repeat(uint64) { q.got = "done before" }
+func (q *request) Repeat(_ uint64, refusal uint8) {
+	if q.got = "done before"; refusal > 0 {
+		q.got = "refused before"
+	}
+}
 
 func (q *request) Fail(f server.Failure) {
 	q.got = [...]string{"moved", "lost", "unavailable", "unknown", "answered"}[f.Kind]
@@ -160,6 +173,15 @@ func (r *rig) do(at int, key, value string, op msg.Op) *request {
 	r.servers[at].Do(r.now, &q.call)
 	r.settle()
 	r.reap()
+	return q
+}
+
+// remove makes a call that removes a key.
+func (r *rig) remove(at int, key string) *request {
+	q := &request{value: []byte{}}
+	q.call = server.Call{Keys: [][]byte{[]byte(key)}, Exec: q}
+	r.servers[at].Do(r.now, &q.call)
+	r.settle()
 	return q
 }
 
@@ -369,6 +391,37 @@ func TestRepeat(t *testing.T) {
 	r.get(1, "k", "y")
 	r.want(r.do(1, "k", "z", msg.Op{Client: 5, Number: 3, Oldest: 3}), "done")
 	r.want(r.do(1, "k", "x", op), "answered")
+}
+
+// A write that was refused stays refused, whatever has become of the key: its
+// first copy may come after a repeat was answered.
+func TestRefusalIsRemembered(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.joined(1)
+	r.put(0, "k", "old")
+	op := msg.Op{Client: 5, Number: 1, Oldest: 1}
+	add := func(at int) *request {
+		q := &request{value: []byte("new"), absent: true}
+		q.call = server.Call{Keys: [][]byte{[]byte("k")}, Op: op, Exec: q}
+		r.servers[at].Do(r.now, &q.call)
+		r.settle()
+		return q
+	}
+	r.want(add(0), "exists")
+	r.want(r.remove(0, "k"), "done")
+	r.want(add(0), "refused before")
+	r.dead[0] = true
+	r.issue(func(m *slots.Map) {
+		m.Servers[0].Dead, m.Servers[0].Deposed = true, m.Epoch
+		for i := range m.Rows {
+			m.Rows[i].Primary = 1
+			m.Rows[i].Remove(1)
+		}
+	})
+	r.pass(2 * time.Second)
+	r.want(add(1), "refused before")
+	r.get(1, "k", "(none)")
 }
 
 // The old primary's last write reached one of two copies, the other is promoted.

@@ -164,7 +164,9 @@ func (sl *slot) remember(op msg.Op) {
 		past.oldest = op.Oldest
 		past.list = slices.DeleteFunc(past.list, func(o pastOp) bool { return o.Number < op.Oldest })
 	}
-	if past.find(op.Number) == nil {
+	if was := past.find(op.Number); was != nil {
+		*was = op
+	} else {
 		past.list = append(past.list, op)
 	}
 }

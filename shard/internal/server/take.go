@@ -113,6 +113,9 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, behind bool) bool {
 func (s *Server) apply(sl *slot, it *msg.Item) (was *msg.Entry) {
 	sl.seq = it.Seq
 	sl.remember(it.Op)
+	if it.Entry.Key == "" {
+		return nil
+	}
 	if !it.Entry.Gone {
 		_, was = s.put(sl, it.Entry)
 		return was

@@ -8,6 +8,10 @@ import (
 	"github.com/torc-dht/torc/shard/slots"
 )
 
+// askAgain is how many times as often as usual a peer is asked for a promise that
+// has given none.
+const askAgain = 10
+
 // sweepSlots is how many slots a Tick looks through for what is over: all of them
 // in a minute, at 50 Ticks a second.
 const sweepSlots = 10
@@ -20,9 +24,6 @@ func (s *Server) Tick(now Time) {
 	}
 	if now.Mono-s.master.beatAt >= int64(s.cfg.Renew) {
 		s.beat()
-		for _, p := range s.order {
-			s.ask(p)
-		}
 	}
 	s.wake()
 	s.feed()
@@ -60,6 +61,11 @@ func (s *Server) attend(p *peer) {
 			s.forget(p)
 		}
 		return
+	}
+	// Where there is no promise the question, or the answer, may have come when the
+	// other side had no use for it yet.
+	if since := s.now.Mono - p.askedAt; since >= int64(s.cfg.Renew) || p.granted <= s.now.Mono && since >= int64(s.cfg.Renew)/askAgain {
+		s.ask(p)
 	}
 	if late := s.lateness(p); late >= s.cfg.Patience {
 		if p.up && s.now.Mono-p.againAt >= int64(s.cfg.Patience) {

@@ -23,29 +23,43 @@ func (w *write) holds(c *Call) bool { return slices.Contains(w.calls, c) }
 // write makes e what is at its key, sends it to the copies, and answers it when
 // they have it.
 func (s *Server) write(sl *slot, e msg.Entry) {
+	s.call.wrote = true
+	s.number(sl, e, 0)
+	s.commit(sl)
+}
+
+// number gives the call under way a number in the slot, makes e what is at its key,
+// if that is not "", and sends both to the copies. It returns the write that waits
+// for them, nil if there is nothing to wait for.
+func (s *Server) number(sl *slot, e msg.Entry, outcome uint8) *write {
 	sl.seq++
-	at, _ := s.put(sl, e)
-	var op msg.Op
-	if s.call.wrote = true; s.call.Op.Client != 0 {
-		op = s.call.Op
-		op.Version, op.At = sl.seq, s.now.Wall
-		sl.remember(op)
+	it := msg.Item{Kind: msg.Write, Slot: sl.id, Seq: sl.seq}
+	if s.call.Op.Client != 0 {
+		it.Op = s.call.Op
+		it.Op.Version, it.Op.At, it.Op.Outcome = sl.seq, s.now.Wall, outcome
+		sl.remember(it.Op)
+	}
+	var at *entry
+	if e.Key != "" {
+		at, _ = s.put(sl, e)
+		it.Entry = at.Entry
 	}
 	if len(sl.copies) == 0 && sl.writes.len() == 0 && s.mayAnswer(sl) {
 		if e.Gone {
 			s.drop(sl, at)
 		}
-		return
+		return nil
 	}
-	s.spread(sl, at, msg.Item{Kind: msg.Write, Slot: sl.id, Seq: sl.seq, Entry: at.Entry, Op: op})
-	s.commit(sl)
+	return s.spread(sl, at, it)
 }
 
-// spread sends a write to the copies; at is where it is.
-func (s *Server) spread(sl *slot, at *entry, it msg.Item) {
-	w := &write{slot: sl, seq: it.Seq, key: at.Key, gen: s.writes.newest()}
+// spread sends a write to the copies; at is where it is, nil if it was refused.
+func (s *Server) spread(sl *slot, at *entry, it msg.Item) *write {
+	w := &write{slot: sl, seq: it.Seq, key: it.Entry.Key, gen: s.writes.newest()}
 	s.writes.add()
-	at.pending = w
+	if at != nil {
+		at.pending = w
+	}
 	sl.writes.push(w)
 	for i := range sl.copies {
 		c := &sl.copies[i]
@@ -58,6 +72,7 @@ func (s *Server) spread(sl *slot, at *entry, it msg.Item) {
 		}
 		c.peer.push(it, w, waits, s.now.Mono)
 	}
+	return w
 }
 
 // commit answers the slot's writes that have waited long enough, in order.

@@ -301,17 +301,28 @@ func (n *serverNode) follow(now time.Duration, m *slots.Map) {
 			n.port.Hangup(a)
 			delete(n.peers, a)
 		case p != nil:
-			was := p.wants
-			p.wants = w
-			for _, b := range w {
-				if p.boot != 0 && !has(was, b) {
-					n.meet(now, p, b)
-				}
-			}
-			if p.boot != 0 && has(was, p.boot) && !has(w, p.boot) {
-				n.core.Disconnected(n.time(now), p.boot)
-			}
+			n.want(now, a, p, w)
 		}
+	}
+}
+
+// want changes which boots are wanted at an address. Whoever answered the
+// connection that there is says nothing of one that began later.
+func (n *serverNode) want(now time.Duration, a simnet.Addr, p *dialed, w []slots.Boot) {
+	was := p.wants
+	for _, b := range w {
+		if p.boot != 0 && p.boot != b && !has(was, b) {
+			n.lost(now, p)
+			n.port.Hangup(a)
+			n.port.Dial(a)
+		}
+	}
+	p.wants = w
+	if p.boot != 0 && has(w, p.boot) && !has(was, p.boot) {
+		n.core.Connected(n.time(now), p.boot)
+	}
+	if p.boot != 0 && !has(w, p.boot) && has(was, p.boot) {
+		n.core.Disconnected(n.time(now), p.boot)
 	}
 }
 
@@ -346,12 +357,12 @@ func (n *serverNode) answer() {
 }
 
 // Execute carries a request out.
-func (q *served) Execute(s *server.Server) {
+func (q *served) Execute(s *server.Server) (refusal uint8) {
 	key := []byte(q.req.key)
 	if q.req.do == nil {
 		it, found := s.Get(key)
 		q.reply.found, q.reply.value, q.reply.version = found, string(it.Value), it.CAS
-		return
+		return refusedAbsent
 	}
 	version, err := s.Update(key, func(it *store.Item, found bool) store.Action {
 		q.reply.found = found
@@ -362,10 +373,30 @@ func (q *served) Execute(s *server.Server) {
 		return q.reply.acted
 	})
 	q.reply.version, q.reply.full = version, err != nil
+	switch {
+	case err != nil:
+		return refusedFull
+	case q.reply.found:
+		return refusedPresent
+	}
+	return refusedAbsent
 }
 
-// Repeat notes that it was carried out before.
-func (q *served) Repeat(version uint64) { q.reply.again, q.reply.version = true, version }
+// Why a write was refused.
+const (
+	refusedAbsent uint8 = 1 + iota
+	refusedPresent
+	refusedFull
+)
+
+// Repeat notes what it came to before.
+func (q *served) Repeat(version uint64, refusal uint8) {
+	if refusal == 0 {
+		q.reply.again, q.reply.version = true, version
+		return
+	}
+	q.reply.acted, q.reply.found, q.reply.full = store.Keep, refusal == refusedPresent, refusal == refusedFull
+}
 
 // Fail notes a failure.
 func (q *served) Fail(f server.Failure) { q.reply.failed, q.reply.failure = true, f }
@@ -390,6 +421,10 @@ func newMasterNode(w *world, p *simnet.Port[any]) *masterNode {
 	cfg.Start = w.timeOf(masterAddr, p.Now()).Wall
 	if cfg.Persist {
 		cfg.Recovered = w.disk
+	} else if p.Incarnation() > 1 {
+		// Who begins from nothing, and hears only a server that has nothing either
+		// before those of the table can reach it, takes that for a new table.
+		cfg.StartWait = 10 * time.Second
 	}
 	n.core = master.New(mono(p.Now()), cfg)
 	w.master = n

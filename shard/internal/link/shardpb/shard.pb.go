@@ -1918,6 +1918,7 @@ type Op struct {
 	Oldest        uint64                 `protobuf:"varint,3,opt,name=oldest,proto3" json:"oldest,omitempty"`
 	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	At            int64                  `protobuf:"fixed64,5,opt,name=at,proto3" json:"at,omitempty"`
+	Outcome       uint32                 `protobuf:"varint,6,opt,name=outcome,proto3" json:"outcome,omitempty"` // 8 bits; 0: it was done
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1983,6 +1984,13 @@ func (x *Op) GetVersion() uint64 {
 func (x *Op) GetAt() int64 {
 	if x != nil {
 		return x.At
+	}
+	return 0
+}
+
+func (x *Op) GetOutcome() uint32 {
+	if x != nil {
+		return x.Outcome
 	}
 	return 0
 }
@@ -3194,13 +3202,14 @@ const file_shard_proto_rawDesc = "" +
 	"\x05marks\x18\x04 \x01(\rR\x05marks\x12\x12\n" +
 	"\x04gone\x18\x05 \x01(\bR\x04gone\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x12\x18\n" +
-	"\aexpires\x18\a \x01(\x10R\aexpires\"v\n" +
+	"\aexpires\x18\a \x01(\x10R\aexpires\"\x90\x01\n" +
 	"\x02Op\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\x06R\x06client\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06oldest\x18\x03 \x01(\x04R\x06oldest\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x0e\n" +
-	"\x02at\x18\x05 \x01(\x10R\x02at\"L\n" +
+	"\x02at\x18\x05 \x01(\x10R\x02at\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\rR\aoutcome\"L\n" +
 	"\rGetMapRequest\x12\x15\n" +
 	"\x03key\x18\x01 \x01(\fH\x00R\x03key\x88\x01\x01\x12\x1c\n" +
 	"\tprimaries\x18\x02 \x01(\bR\tprimariesB\x06\n" +
