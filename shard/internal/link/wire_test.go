@@ -154,7 +154,7 @@ func entryToPB(e *msg.Entry) *pb.Entry {
 }
 
 func opToPB(o *msg.Op) *pb.Op {
-	return &pb.Op{Client: o.Client, Number: o.Number, Oldest: o.Oldest, Version: o.Version, At: o.At}
+	return &pb.Op{Client: o.Client, Number: o.Number, Oldest: o.Oldest, Version: o.Version, At: o.At, Outcome: uint32(o.Outcome)}
 }
 
 func batchToPB(m *msg.Batch) *pb.Batch {
@@ -187,7 +187,7 @@ func entryFromPB(e *pb.Entry) msg.Entry {
 
 func opFromPB(o *pb.Op) msg.Op {
 	return msg.Op{
-		Client: o.GetClient(), Number: o.GetNumber(), Oldest: o.GetOldest(), Version: o.GetVersion(), At: o.GetAt(),
+		Client: o.GetClient(), Number: o.GetNumber(), Oldest: o.GetOldest(), Version: o.GetVersion(), At: o.GetAt(), Outcome: uint8(o.GetOutcome()),
 	}
 }
 
