@@ -18,18 +18,19 @@ const (
 	// attemptWithin is how long a server may take over one attempt. One that is
 	// silent for so long is dead to its master, too, which knows who is next.
 	attemptWithin = time.Second
-	// Between attempts is a pause that begins short, since who is awaited is
-	// mostly there in a moment.
-	shortestPause = 5 * time.Millisecond
-	longestPause  = 100 * time.Millisecond
-	// hops is how often "moved" is followed before the master is asked again.
-	hops = 3
+	// Pauses between attempts double from the one to the other. They begin short,
+	// since who is awaited is mostly there in a moment.
+	shortestRest = 5 * time.Millisecond
+	longestRest  = 100 * time.Millisecond
 )
+
+// ErrElsewhere says that the one server that was to be asked doesn't answer for
+// the key.
+var ErrElsewhere = errors.New("the key lies elsewhere")
 
 // Once is a client that carries out one request at a time and knows nothing of the
 // one before: it asks a master where the key lies, and the server there. It is for
-// programs that do one thing and end; a [torc.Table] keeps the map and its
-// connections.
+// programs that do one thing and end; a [Table] keeps the map and its connections.
 //
 // While there is nobody to ask, the master doesn't know of a server yet, or the
 // key moves, it tries again until its context is done; so the context should have
@@ -38,116 +39,90 @@ type Once struct {
 	// Masters are where a master listens, host:port: the one, or all of those of
 	// which one leads.
 	Masters []string
-	// Server, if not "", is asked instead, and nobody else: see [ErrElsewhere].
+	// Server, if not "", is asked instead, and nobody else; a key that it doesn't
+	// answer for is ErrElsewhere.
 	Server string
 	// TLS, if not nil, is what connections are made with.
 	TLS *tls.Config
 }
 
-// ErrElsewhere says that the one server that was to be asked doesn't answer for
-// the key.
-var ErrElsewhere = errors.New("the key lies elsewhere")
-
 // Get returns the value at key. torc.ErrNotFound says that there is none, any
 // other error that this could not be found out.
 func (o *Once) Get(ctx context.Context, key string) ([]byte, error) {
-	var value []byte
-	err := o.do(ctx, "get", key, func(ctx context.Context, c *memcache.Client) error {
-		item, err := c.Get(ctx, key)
-		value = item.Value
-		return err
-	})
-	return value, err
+	item, err := o.carryOut(ctx, &call{verb: opGet, key: key})
+	return item.Value, err
 }
 
 // Put stores value at key. An error wraps torc.ErrUnknownOutcome if the write was
 // sent and may stand all the same.
 func (o *Once) Put(ctx context.Context, key string, value []byte) error {
-	id := memcache.OpID{Client: rand.Uint64(), Number: 1, Oldest: 1}
-	sent := false
-	err := o.do(ctx, "put", key, func(ctx context.Context, c *memcache.Client) error {
-		_, err := c.SetOp(ctx, memcache.Item{Key: key, Value: value}, memcache.ModeSet, id)
-		sent = sent || maySent(err)
-		return err
+	_, err := o.carryOut(ctx, &call{
+		verb: opPut, key: key, item: memcache.Item{Key: key, Value: value},
+		id: memcache.OpID{Client: rand.Uint64(), Number: 1, Oldest: 1},
 	})
-	if e := (*torc.Error)(nil); sent && errors.As(err, &e) {
-		e.Err = fmt.Errorf("%w: %w", torc.ErrUnknownOutcome, e.Err)
-	}
 	return err
 }
 
-// maySent says whether a write that failed so may have been carried out, or may
-// yet be.
-func maySent(err error) bool {
-	if lost := (*memcache.ConnError)(nil); errors.As(err, &lost) {
-		return lost.Sent
+// carryOut makes the call, at whoever answers for the key, until something final
+// comes of it.
+func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err error) {
+	fail := func(at string, err error) (memcache.Item, error) {
+		return memcache.Item{}, &torc.Error{Op: c.verb, Key: c.key, Member: at, Err: err}
 	}
-	a := answerOf(err)
-	return a.kind == answerUnknown
-}
-
-// do calls act with a client of the server that answers for the key, until it
-// says something final.
-func (o *Once) do(ctx context.Context, op, key string, act func(context.Context, *memcache.Client) error) error {
-	fail := func(member string, err error) error { return &torc.Error{Op: op, Key: key, Member: member, Err: err} }
-	if err := memcache.CheckKey(key); err != nil {
-		return fail("", fmt.Errorf("%w: %s", torc.ErrInvalid, plain(err)))
+	if err := memcache.CheckKey(c.key); err != nil {
+		return fail("", judge(err).err)
 	}
-	server := o.Server
-	pause := shortestPause
-	for moved := 0; ; {
+	server, hops, pause, unknown := o.Server, 0, shortestRest, false
+	for {
 		if server == "" {
-			at, err := o.locate(ctx, key)
-			if err != nil {
-				return fail("", fmt.Errorf("%w: %w", torc.ErrUnavailable, err))
+			if server, err = o.locate(ctx, c.key); err != nil {
+				return fail("", &gaveUp{last: err, unknown: unknown})
 			}
-			server, moved = at, 0
 		}
-		err := o.attempt(ctx, server, act)
-		a := answerOf(err)
+		if item, err = o.try(ctx, server, c); err == nil {
+			return item, nil
+		}
+		j := judge(err)
+		unknown = unknown || j.sent && c.verb != opGet
 		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, memcache.ErrNotFound):
-			return fail("", torc.ErrNotFound)
-		case errors.Is(err, memcache.ErrTooLarge):
-			return fail(server, fmt.Errorf("%w: %s", torc.ErrTooLarge, plain(err)))
-		case a.kind == answerMoved && o.Server != "":
-			return fail(server, fmt.Errorf("%w, at %s", ErrElsewhere, a.addr))
-		case a.kind == answerMoved && moved < hops && a.addr != "":
-			server = a.addr
-			moved++
+		case j.verdict == final && errors.Is(j.err, torc.ErrNotFound):
+			return fail("", j.err)
+		case j.verdict == final:
+			return fail(server, j.err)
+		case j.verdict == elsewhere && o.Server != "":
+			return fail(server, fmt.Errorf("%w, at %s", ErrElsewhere, j.addr))
+		case j.verdict == elsewhere && hops < maxHops:
+			server = j.addr
+			hops++
 			continue
-		case a.kind == answerFinal:
-			return fail(server, fmt.Errorf("%w: %s", torc.ErrUnavailable, a.text))
 		}
 		if !rest(ctx, &pause) {
-			return fail(server, fmt.Errorf("%w: %s", torc.ErrUnavailable, plain(err)))
+			return fail(server, &gaveUp{ended: ctx.Err(), last: j.err, unknown: unknown})
 		}
-		server = o.Server
+		server, hops = o.Server, 0
 	}
 }
 
-// attempt asks one server once.
-func (o *Once) attempt(ctx context.Context, server string, act func(context.Context, *memcache.Client) error) error {
+// try asks one server once.
+func (o *Once) try(ctx context.Context, server string, c *call) (memcache.Item, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptWithin)
 	defer cancel()
-	c := memcache.NewClient(server, memcache.Config{Conns: 1, TLS: o.TLS})
-	defer c.Close()
-	return act(ctx, c)
+	client := memcache.NewClient(server, memcache.Config{Conns: 1, TLS: o.TLS})
+	defer client.Close()
+	return c.try(ctx, client)
 }
 
 // locate asks the masters for the key's server until they know.
 func (o *Once) locate(ctx context.Context, key string) (string, error) {
 	admin := Admin{Masters: o.Masters, TLS: o.TLS}
-	pause := shortestPause
+	pause := shortestRest
 	for {
 		at, err := admin.Locate(ctx, key)
 		switch {
 		case err == nil && at.Primary != "":
 			return at.Primary, nil
 		case err == nil:
-			err = fmt.Errorf("the master at %s: no server has joined yet", strings.Join(o.Masters, ", "))
+			err = fmt.Errorf("the master at %s: %w", strings.Join(o.Masters, ", "), errNoServer)
 		case errors.Is(err, link.ErrForeign), errors.Is(err, link.ErrVersion):
 			return "", err
 		}
@@ -157,55 +132,16 @@ func (o *Once) locate(ctx context.Context, key string) (string, error) {
 	}
 }
 
-// rest waits before the next attempt, each time a bit longer, and says whether
-// there is to be one.
+// rest waits before the next attempt, each time longer, and says whether there is
+// to be one.
 func rest(ctx context.Context, pause *time.Duration) bool {
 	t := time.NewTimer(*pause)
 	defer t.Stop()
-	*pause = min(2**pause, longestPause)
+	*pause = min(2**pause, longestRest)
 	select {
 	case <-t.C:
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// plain is an error's text without the name of the library that it comes from.
-func plain(err error) string { return strings.TrimPrefix(err.Error(), "memcache: ") }
-
-// answer is what a server's refusal means.
-type answer struct {
-	kind answerKind
-	addr string // of answerMoved, where known
-	text string
-}
-
-type answerKind uint8
-
-const (
-	answerNone    answerKind = iota // there was none, or one that passes
-	answerMoved                     // another server is asked
-	answerUnknown                   // the write may stand
-	answerFinal                     // asking again is no use
-)
-
-// answerOf reads a server's own words. They are those of failureLine.
-func answerOf(err error) answer {
-	var said *memcache.ServerError
-	if !errors.As(err, &said) {
-		return answer{}
-	}
-	text := strings.TrimPrefix(said.Line, "SERVER_ERROR ")
-	word, rest, _ := strings.Cut(text, " ")
-	switch strings.TrimSuffix(word, ":") {
-	case "moved":
-		_, addr, _ := strings.Cut(rest, " ")
-		return answer{kind: answerMoved, addr: addr, text: text}
-	case "outcome":
-		return answer{kind: answerUnknown, text: text}
-	case "unavailable":
-		return answer{text: text}
-	}
-	return answer{kind: answerFinal, text: text}
 }

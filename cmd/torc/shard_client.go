@@ -87,7 +87,7 @@ func (f *shardClientFlags) check(cmd *cobra.Command) error {
 	if f.key == "" {
 		fail("-k is missing: the key")
 	} else if err := memcache.CheckKey(f.key); err != nil {
-		fail("-k: %s", strings.TrimPrefix(err.Error(), "memcache: "))
+		fail("-k: %s", strings.TrimPrefix(err.Error(), memcache.ErrKey.Error()+": "))
 	}
 	switch f.direct {
 	case "0":

@@ -48,6 +48,7 @@ func TestWrongUse(t *testing.T) {
 		{"server's port in use", "svr -p " + port + " -m " + m, "in use"},
 		{"too many copies", "master-svr -p " + nobody + " --copies 9", "from 1 to 4"},
 		{"more copies needed than kept", "master-svr -p " + nobody + " --min-copies 3", "from 1 to the 2"},
+		{"state and election", "master-svr -p " + nobody + " --state f --election zk://127.0.0.1:1/t", "exclude each other"},
 		{"no such placement", "master-svr -p " + nobody + " --placement best", "minimal or modulo"},
 		{"no master there", "clt -o GET -k 1 --timeout 100ms -m " + nobody, "nobody listens"},
 		{"no server there", "clt -o GET -k 1 -d 1 --timeout 100ms -p " + nobody, "refused"},
@@ -110,7 +111,14 @@ func TestClientWaits(t *testing.T) {
 	}
 }
 
-// A master of another version refuses a server for good, and a client is told that
+// raw has gRPC's messages as the bytes that they are.
+type raw struct{}
+
+func (raw) Marshal(v any) ([]byte, error)      { return v.([]byte), nil }
+func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = data; return nil }
+func (raw) Name() string                       { return "proto" }
+
+// A server ends that finds a master of another version, and a client is told that
 // this is no master for it.
 func TestOtherVersion(t *testing.T) {
 	t.Parallel()
@@ -118,11 +126,21 @@ func TestOtherVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
-		if method, _ := grpc.MethodFromServerStream(stream); strings.HasSuffix(method, "/Attach") {
-			return status.Error(codes.OutOfRange, "you speak version 1 of the protocol, and this one 2: run the same torc everywhere")
+	// A Frame with a Welcome of version 99, and of a boot that is all nines.
+	welcome := []byte("\x12\x0b\x08\x63\x11" + "99999999")
+	other := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		if method, _ := grpc.MethodFromServerStream(stream); !strings.HasSuffix(method, "/Attach") {
+			return status.Error(codes.Unimplemented, "unknown method")
 		}
-		return status.Error(codes.Unimplemented, "unknown method")
+		var opening []byte
+		if err := stream.RecvMsg(&opening); err != nil {
+			return err
+		}
+		if err := stream.SendMsg(welcome); err != nil {
+			return err
+		}
+		<-stream.Context().Done()
+		return nil
 	}))
 	served := make(chan error, 1)
 	go func() { served <- other.Serve(l) }()
