@@ -67,17 +67,24 @@ func (s *Server) attend(p *peer) {
 	if since := s.now.Mono - p.askedAt; since >= int64(s.cfg.Renew) || p.granted <= s.now.Mono && since >= int64(s.cfg.Renew)/askAgain {
 		s.ask(p)
 	}
-	if late := s.lateness(p); late >= s.cfg.Patience {
+	if late := s.lateness(p); late >= s.cfg.Patience || s.mute(p) {
 		if p.up && s.now.Mono-p.againAt >= int64(s.cfg.Patience) {
 			p.againAt, p.sent, p.known = s.now.Mono, p.acked, slots.Epoch{}
 		}
 		if s.now.Mono-p.droppedAt >= int64(s.cfg.Renew) {
 			p.droppedAt = s.now.Mono
 			p.distrust = s.now.Mono + int64(s.cfg.Distrust)
-			s.tell(&msg.DropCopy{Epoch: s.cur.Epoch, Boot: p.boot, Reason: fmt.Sprintf("no answer for %s", late.Round(time.Millisecond))})
+			s.tell(&msg.DropCopy{Epoch: s.cur.Epoch, Boot: p.boot, Reason: s.reason(late)})
 		}
 	}
 	s.checkFilled(p)
+}
+
+func (s *Server) reason(late time.Duration) string {
+	if late < s.cfg.Patience {
+		return fmt.Sprintf("no promise for %s", 2*s.cfg.Patience)
+	}
+	return fmt.Sprintf("no answer for %s", late.Round(time.Millisecond))
 }
 
 // lateness is for how long p has owed an answer that others wait for.
@@ -88,10 +95,15 @@ func (s *Server) lateness(p *peer) (late time.Duration) {
 			break
 		}
 	}
-	if p.granted <= s.now.Mono && s.needs(p) {
-		late = max(late, time.Duration(s.now.Mono-max(p.granted, p.metAt)))
-	}
 	return late
+}
+
+// mute says that p, which slots can't be served without, has promised nothing for
+// so long that it is time to go on without it: before its last promise is over, if
+// there ever was one.
+func (s *Server) mute(p *peer) bool {
+	last := max(p.metAt, p.granted-int64(s.cfg.Lease-s.cfg.Margin))
+	return s.now.Mono-last >= 2*int64(s.cfg.Patience) && s.needs(p)
 }
 
 // needs says whether slots can't be served without p's promise.
