@@ -116,7 +116,11 @@ func (f *fake) adopt(m *slots.Map) {
 	if f.me == slots.None {
 		if old != nil && old.Index(f.boot) != slots.None {
 			f.w.breakConn(f)
-			f.reset()
+			if f.leaving { // a peer's map was faster than Released
+				f.freed, f.alive = true, false
+			} else {
+				f.reset()
+			}
 		}
 		return
 	}
