@@ -46,6 +46,7 @@ type calling struct {
 	retry    time.Duration // when to ask somebody, or somebody else
 	asked    map[uint64]simnet.Addr
 	doubt    bool // some attempt may have been carried out
+	strays   bool // some attempt had no answer and may yet be carried out
 }
 
 func (c *calling) tagged() bool { return c.req.op.Client != 0 }
@@ -70,7 +71,7 @@ func (n *clientNode) Disconnected(now time.Duration, c simnet.Conn) {
 			continue
 		}
 		delete(q.asked, id)
-		q.doubt = true
+		q.doubt, q.strays = true, true
 		if !q.reads() && !q.tagged() {
 			n.finish(check.Unknown)
 			return
@@ -275,6 +276,11 @@ func (n *clientNode) answered(r *reply) {
 		}
 	case r.acted != store.Keep:
 		n.finish(check.OK)
+	case q.strays || len(q.asked) > 0:
+		// Nothing was done, and that is remembered by nobody: an earlier attempt
+		// may come yet.
+		n.w.covered("nothing done, with strays")
+		n.finish(check.Unknown)
 	case q.op.Op == check.PutIfAbsent:
 		n.finish(check.Exists)
 	case q.op.Op == check.Swap && r.found:

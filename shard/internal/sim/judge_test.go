@@ -61,7 +61,8 @@ func (w *world) alone(n *serverNode, s slots.Slot) {
 }
 
 // survives says whether no slot is lost if a server dies now: by the newest map
-// somebody else has each slot in sync that it has.
+// somebody else has each slot in sync that it has, who is in good contact. With
+// one who isn't there would be two failures at once.
 func (w *world) survives(a simnet.Addr) bool {
 	n := w.nodes[a]
 	if w.newest == nil || !w.net.Up(a) {
@@ -73,7 +74,8 @@ func (w *world) survives(a simnet.Addr) bool {
 	}
 	up := make([]bool, len(w.newest.Servers))
 	for i := range up {
-		up[i] = w.alive(w.newest.Servers[i].Boot) && int16(i) != me
+		s := &w.newest.Servers[i]
+		up[i] = w.alive(s.Boot) && int16(i) != me && !s.Dead && w.steady(s)
 	}
 	for i := range w.newest.Rows {
 		r := &w.newest.Rows[i]
@@ -87,32 +89,63 @@ func (w *world) survives(a simnet.Addr) bool {
 	return true
 }
 
-// quiet waits until the table has settled, with clients at work or not, and holds
-// that everything is then as it shall be.
+// steady says whether nothing is wrong with a server, nor has just been.
+func (w *world) steady(s *slots.Server) bool {
+	a := nodeOf(s.Addr)
+	for _, f := range w.net.Faults() {
+		switch f.Kind {
+		case simnet.Split:
+			return false
+		case simnet.Kill, simnet.ClockRate:
+		default:
+			if f.A == a || f.B == a || f.A == masterAddr || f.B == masterAddr || f.B == simnet.Every {
+				return false
+			}
+		}
+	}
+	if !w.net.Up(masterAddr) {
+		return true
+	}
+	for _, st := range w.master.core.Status(mono(w.net.Clock(masterAddr))).Servers {
+		if st.Boot == s.Boot && (st.State == master.Silent || st.State == master.Dead || st.Silence > 300*time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
+// quiet waits until the table has settled, with no new calls, and holds that
+// everything is then as it shall be.
 func (w *world) quiet(within time.Duration) {
 	if w.failed() {
 		return
 	}
-	for end := w.net.Now() + within; w.unsettled() != nil; w.run(50 * time.Millisecond) {
+	w.resting = true
+	defer func() { w.resting = false }()
+	const calm = 2 * time.Second // no server is seen dead, or distrusted, so late
+	since := w.net.Now()
+	for end := since + within; w.net.Now()-since < calm || w.busy(); w.run(50 * time.Millisecond) {
 		if w.failed() {
 			return
 		}
-		if w.net.Now() >= end {
-			w.fail("not settled within %v: %s", within, w.unsettled()())
+		why := w.unsettled()
+		if why != nil {
+			since = w.net.Now()
+		}
+		if w.net.Now() >= end && why != nil {
+			w.fail("not settled within %v: %s", within, why())
 			return
 		}
 		w.operate()
 	}
-	// What is under way comes to its end.
-	w.resting = true
-	w.until(2*giveUpAfter, func() bool {
-		return !slices.ContainsFunc(w.clients, func(c *clientNode) bool { return c.call != nil })
-	})
-	w.run(100 * time.Millisecond)
-	w.resting = false
 	if !w.failed() {
 		w.compare()
 	}
+}
+
+// busy says whether some client has a call under way.
+func (w *world) busy() bool {
+	return slices.ContainsFunc(w.clients, func(c *clientNode) bool { return c.call != nil })
 }
 
 // operate does what a person would: servers that are dead for good are forgotten.
@@ -229,7 +262,7 @@ func (w *world) readAll() {
 	}
 	before := len(w.history)
 	done := func() bool {
-		return !slices.ContainsFunc(w.clients, func(c *clientNode) bool { return len(c.scripts) > 0 || c.call != nil })
+		return !w.busy() && !slices.ContainsFunc(w.clients, func(c *clientNode) bool { return len(c.scripts) > 0 })
 	}
 	if !w.until(4*giveUpAfter, done) && !w.failed() {
 		w.fail("the last reads were not answered")

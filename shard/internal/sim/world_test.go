@@ -70,7 +70,7 @@ func newWorld(c config) *world {
 	}
 	w.net = simnet.New(simnet.Config[any]{
 		Seed: c.seed, ClockSpread: time.Hour, Lateness: 2 * time.Millisecond, Trace: c.trace, Format: format,
-		BackoffMin: 10 * time.Millisecond, BackoffMax: 500 * time.Millisecond, Silence: 5 * time.Second,
+		BackoffMin: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, Silence: 5 * time.Second,
 	})
 	// Two keys lie in one slot, the others where one server's part meets another's
 	// or where none does.
