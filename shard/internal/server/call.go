@@ -18,8 +18,8 @@ type Call struct {
 
 	parkedAt int64
 	wrote    bool // it has written
-	failed   bool // it has its failure; what else it waits for is of no account
-	holds    int  // writes that its answer waits for
+	failed   bool // it has its failure, and gets no other
+	holds    int  // writes that its answer waits for, and that know of it
 }
 
 // Executor is what a Call does.
@@ -138,24 +138,26 @@ func (s *Server) hold(c *Call, w *write) {
 func (s *Server) refuse(c *Call, refusal uint8) {
 	sl := &s.slots[slots.Of(c.Keys[0])]
 	if w := s.number(sl, msg.Entry{}, refusal); w != nil {
-		s.hold(c, w)
-		s.commit(sl)
+		if s.commit(sl); !w.done {
+			s.hold(c, w)
+		}
 	}
 }
 
+// fail fails c, which is done once no write knows of it.
 func (s *Server) fail(c *Call, f Failure) {
-	if !c.failed {
-		c.failed = true
-		c.Exec.Fail(f)
-		s.done = append(s.done, c)
+	if c.failed {
+		return
+	}
+	c.failed = true
+	c.Exec.Fail(f)
+	if c.holds == 0 {
+		s.finish(c)
 	}
 }
 
-func (s *Server) finish(c *Call) {
-	if !c.failed {
-		s.done = append(s.done, c)
-	}
-}
+// finish gives c back. It is called once for each.
+func (s *Server) finish(c *Call) { s.done = append(s.done, c) }
 
 // release lets go of one write that c's answer waited for.
 func (s *Server) release(c *Call) {

@@ -188,7 +188,11 @@ func (r *rig) remove(at int, key string) *request {
 func (r *rig) reap() {
 	for _, s := range r.servers {
 		for _, c := range s.Done() {
-			c.Exec.(*request).done = true
+			q := c.Exec.(*request)
+			if q.done {
+				r.t.Errorf("%s: the same call is done twice", c.Keys[0])
+			}
+			q.done = true
 		}
 	}
 }
@@ -422,6 +426,39 @@ func TestRefusalIsRemembered(t *testing.T) {
 	r.pass(2 * time.Second)
 	r.want(add(1), "refused before")
 	r.get(1, "k", "(none)")
+}
+
+// A refusal that no copy has to know of is answered at once, and once only.
+func TestRefusedWithoutCopies(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.put(0, "k", "old")
+	r.cut[[2]int{0, 1}] = true
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
+	q := &request{value: []byte("new"), absent: true}
+	q.call = server.Call{Keys: [][]byte{[]byte("k")}, Op: msg.Op{Client: 5, Number: 1, Oldest: 1}, Exec: q}
+	r.servers[0].Do(r.now, &q.call)
+	r.want(q, "exists")
+}
+
+// A call at several keys that fails at one is done when no write knows of it any
+// more: who made it may use it again then.
+func TestFailedInPart(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.joined(1)
+	r.cut[[2]int{0, 1}] = true
+	a, b := "a", "b"
+	r.want(r.do(0, a, "x", msg.Op{}), "")
+	r.want(r.do(0, b, "x", msg.Op{}), "")
+	q := &request{}
+	q.call = server.Call{Keys: [][]byte{[]byte(a), []byte(b)}, Exec: q}
+	r.servers[0].Do(r.now, &q.call)
+	r.want(q, "")
+	r.issue(func(m *slots.Map) { m.Rows[slots.Of(a)].Primary = 1; m.Rows[slots.Of(a)].Remove(1) }, 0)
+	r.want(q, "")
+	r.issue(func(m *slots.Map) { m.Rows[slots.Of(b)].Remove(1) }, 0)
+	r.want(q, "moved 10.0.0.1:1")
 }
 
 // The old primary's last write reached one of two copies, the other is promoted.

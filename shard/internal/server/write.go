@@ -70,7 +70,7 @@ func (s *Server) spread(sl *slot, at *entry, it msg.Item) *write {
 		if waits {
 			w.waiting++
 		}
-		c.peer.push(it, w, waits, s.now.Mono)
+		c.peer.push(sl, it, w, waits, s.now.Mono)
 	}
 	return w
 }
@@ -154,12 +154,11 @@ func (s *Server) lose(sl *slot) {
 			e.pending = nil
 		}
 		for _, c := range w.calls {
-			if g := f; !c.failed {
-				if c.wrote && c.Op.Client == 0 {
-					g.Kind = Unknown
-				}
-				s.fail(c, g)
+			g := f
+			if c.wrote && c.Op.Client == 0 {
+				g.Kind = Unknown
 			}
+			s.fail(c, g)
 			s.release(c)
 		}
 	}
