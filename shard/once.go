@@ -72,11 +72,13 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 	if err := memcache.CheckKey(c.key); err != nil {
 		return fail("", judge(err).err)
 	}
-	server, hops, pause, unknown := o.Server, 0, shortestRest, false
+	server, hops, pause := o.Server, 0, shortestRest
+	var last error // how the last attempt failed that was not cut short
+	unknown := false
 	for {
 		if server == "" {
 			if server, err = o.locate(ctx, c.key); err != nil {
-				return fail("", &gaveUp{last: err, unknown: unknown})
+				return fail("", &gaveUp{last: telling(ctx, err, last), unknown: unknown})
 			}
 		}
 		if item, err = o.try(ctx, server, c); err == nil {
@@ -84,7 +86,7 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		}
 		j := judge(err)
 		unknown = unknown || j.sent && c.verb != opGet
-		switch {
+		switch last = telling(ctx, j.err, last); {
 		case j.verdict == final && errors.Is(j.err, torc.ErrNotFound):
 			return fail("", j.err)
 		case j.verdict == final:
@@ -97,7 +99,7 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 			continue
 		}
 		if !rest(ctx, &pause) {
-			return fail(server, &gaveUp{ended: ctx.Err(), last: j.err, unknown: unknown})
+			return fail(server, &gaveUp{last: last, unknown: unknown})
 		}
 		server, hops = o.Server, 0
 	}
@@ -116,6 +118,7 @@ func (o *Once) try(ctx context.Context, server string, c *call) (memcache.Item, 
 func (o *Once) locate(ctx context.Context, key string) (string, error) {
 	admin := Admin{Masters: o.Masters, TLS: o.TLS}
 	pause := shortestRest
+	var last error
 	for {
 		at, err := admin.Locate(ctx, key)
 		switch {
@@ -126,10 +129,20 @@ func (o *Once) locate(ctx context.Context, key string) (string, error) {
 		case errors.Is(err, link.ErrForeign), errors.Is(err, link.ErrVersion):
 			return "", err
 		}
+		last = telling(ctx, err, last)
 		if !rest(ctx, &pause) {
-			return "", err
+			return "", last
 		}
 	}
+}
+
+// telling returns the failure to tell of: that of an attempt, or where the end of
+// ctx has cut that short, the one before, if there was any.
+func telling(ctx context.Context, err, before error) error {
+	if ctx.Err() != nil && before != nil {
+		return before
+	}
+	return err
 }
 
 // rest waits before the next attempt, each time longer, and says whether there is

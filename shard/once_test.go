@@ -136,7 +136,7 @@ func TestOnceGivesUp(t *testing.T) {
 		{"full", Once{Masters: []string{m.addr}}, "SERVER_ERROR out of memory storing object", "memory is full", false},
 	} {
 		a.complains(c.answer)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		err := c.o.Put(ctx, "k", nil)
 		cancel()
 		if !errors.Is(err, torc.ErrUnavailable) || !strings.Contains(err.Error(), c.says) || errors.Is(err, torc.ErrUnknownOutcome) != c.unknown {
