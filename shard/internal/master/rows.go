@@ -61,7 +61,7 @@ func (f *facts) settled(r *slots.Row, w *slots.Want) bool {
 		}
 		n++
 	}
-	return n == len(w.Backups())
+	return n+1 == len(w) || w[n+1] == slots.None
 }
 
 // step changes one row of the next map as the rules have it. It was so before, at
