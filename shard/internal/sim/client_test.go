@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/torc-dht/torc/internal/check"
@@ -46,7 +47,6 @@ type calling struct {
 	retry    time.Duration // when to ask somebody, or somebody else
 	asked    map[uint64]simnet.Addr
 	doubt    bool // some attempt may have been carried out
-	strays   bool // some attempt had no answer and may yet be carried out
 }
 
 func (c *calling) tagged() bool { return c.req.op.Client != 0 }
@@ -71,7 +71,7 @@ func (n *clientNode) Disconnected(now time.Duration, c simnet.Conn) {
 			continue
 		}
 		delete(q.asked, id)
-		q.doubt, q.strays = true, true
+		q.doubt = true
 		if !q.reads() && !q.tagged() {
 			n.finish(check.Unknown)
 			return
@@ -141,6 +141,18 @@ func (n *clientNode) begin(now time.Duration) {
 		q.req.op = msg.Op{Client: uint64(n.id + 1), Number: n.number, Oldest: n.number}
 	}
 	n.call = q
+}
+
+// bulk are writes that make some slots larger than one part of a fill.
+func (w *world) bulk() (all []check.Operation) {
+	for i, s := range w.sampled[:3] {
+		for k := range 4 {
+			key := fmt.Sprint(int(s) + (k+2)*slots.Count)
+			value := fmt.Sprint(i, ".", k, strings.Repeat(".", 12<<10))
+			all = append(all, check.Operation{Op: check.Put, Key: check.Text(key), Value: check.Text(value)})
+		}
+	}
+	return all
 }
 
 // pick chooses a call.
@@ -276,11 +288,6 @@ func (n *clientNode) answered(r *reply) {
 		}
 	case r.acted != store.Keep:
 		n.finish(check.OK)
-	case q.strays || len(q.asked) > 0:
-		// Nothing was done, and that is remembered by nobody: an earlier attempt
-		// may come yet.
-		n.w.covered("nothing done, with strays")
-		n.finish(check.Unknown)
 	case q.op.Op == check.PutIfAbsent:
 		n.finish(check.Exists)
 	case q.op.Op == check.Swap && r.found:

@@ -3,5 +3,5 @@ package sim
 // places are what runs are to come by.
 var places = []string{
 	"answer moved", "answer lost", "answer unavailable", "answer unknown", "answer answered",
-	"repeat answered", "nothing done, with strays", "reset", "released", "forgotten",
+	"repeat answered", "reset", "released", "forgotten",
 }

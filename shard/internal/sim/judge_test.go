@@ -241,7 +241,7 @@ func (w *world) dump(m *slots.Map, at int16, s slots.Slot) string {
 	slices.SortFunc(entries, func(a, b msg.Entry) int { return strings.Compare(a.Key, b.Key) })
 	var b bytes.Buffer
 	for _, e := range entries {
-		fmt.Fprintf(&b, "\t%s = %q version %d gone %v\n", e.Key, e.Value, e.Version, e.Gone)
+		fmt.Fprintf(&b, "\t%s = %.20q version %d gone %v\n", e.Key, e.Value, e.Version, e.Gone)
 	}
 	slices.SortFunc(ops, func(a, b msg.Op) int { return int(a.Client) - int(b.Client) })
 	for _, o := range ops {

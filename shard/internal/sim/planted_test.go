@@ -19,7 +19,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"promises are endless", 20, func(c *config) { c.server.Planted = server.Planted{ServePast: true} }},
 		{"a new primary serves at once", 20, func(c *config) { c.server.Planted = server.Planted{ServeAtOnce: true} }},
 		{"a fill is done before it is", 20, func(c *config) { c.server.Planted = server.Planted{SwitchEarly: true} }},
-		{"repeats are carried out again", 20, func(c *config) { c.server.Planted = server.Planted{Forgetful: true} }},
+		{"repeats are carried out again", 60, func(c *config) { c.server.Planted = server.Planted{Forgetful: true} }},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			t.Parallel()

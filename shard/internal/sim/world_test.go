@@ -92,6 +92,7 @@ func newWorld(c config) *world {
 		})
 	}
 	w.net.StartAll()
+	w.clients[0].scripts = w.bulk()
 	return w
 }
 
@@ -251,7 +252,7 @@ func format(m any) string {
 			if it.Kind == msg.Write || i < 2 {
 				fmt.Fprintf(&b, " [%s slot %d seq %d", [...]string{"write", "begin", "chunk", "past", "end", "resync"}[it.Kind], it.Slot, it.Seq)
 				if it.Kind == msg.Write {
-					fmt.Fprintf(&b, " %s=%q gone=%v op %d.%d", it.Entry.Key, it.Entry.Value, it.Entry.Gone, it.Op.Client, it.Op.Number)
+					fmt.Fprintf(&b, " %s=%.20q gone=%v op %d.%d", it.Entry.Key, it.Entry.Value, it.Entry.Gone, it.Op.Client, it.Op.Number)
 				}
 				b.WriteString("]")
 			}
@@ -262,12 +263,12 @@ func format(m any) string {
 	case *msg.GaveUp:
 		return fmt.Sprintf("gave up %d slots to %s under %s", len(m.Slots), m.To, m.Epoch)
 	case *request:
-		return fmt.Sprintf("request %d %s %q write=%v op %d.%d", m.id, m.key, m.value, m.do != nil, m.op.Client, m.op.Number)
+		return fmt.Sprintf("request %d %s %.20q write=%v op %d.%d", m.id, m.key, m.value, m.do != nil, m.op.Client, m.op.Number)
 	case *reply:
 		if m.failed {
 			return fmt.Sprintf("reply %d failed %v %s", m.id, m.failure.Kind, m.failure.Addr)
 		}
-		return fmt.Sprintf("reply %d found=%v %q version %d again=%v acted %d", m.id, m.found, m.value, m.version, m.again, m.acted)
+		return fmt.Sprintf("reply %d found=%v %.20q version %d again=%v acted %d", m.id, m.found, m.value, m.version, m.again, m.acted)
 	}
 	return fmt.Sprintf("%T %+v", m, m)
 }
