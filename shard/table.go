@@ -43,14 +43,7 @@ var _ torc.Table = (*Table)(nil)
 // has no deadline, within OpenTimeout. Nobody needs them after that, but for
 // servers to come and go.
 func New(ctx context.Context, masters []string, opts TableOptions) (*Table, error) {
-	t := &Table{opts: opts.withDefaults(), masters: masters, hints: make(chan hint, 1)}
-	t.ops.init()
-	t.life, t.end = context.WithCancel(context.Background())
-	t.mu.clients = make(map[string]*reached)
-	t.mu.masters = make(map[string]standing)
-	t.mu.news = make(chan struct{})
-	t.mu.walks = make(map[*walk]struct{})
-	t.routing.Store(&routing{m: slots.Empty(slots.Minimal, 1, 1), replaced: make(chan struct{})})
+	t := newUnconnected(masters, opts)
 	for _, addr := range masters {
 		t.running.Go(func() { t.follow(addr) })
 	}
@@ -60,6 +53,19 @@ func New(ctx context.Context, masters []string, opts TableOptions) (*Table, erro
 		return nil, err
 	}
 	return t, nil
+}
+
+// newUnconnected makes a table that has no map, and looks for none.
+func newUnconnected(masters []string, opts TableOptions) *Table {
+	t := &Table{opts: opts.withDefaults(), masters: masters, hints: make(chan hint, 1)}
+	t.ops.init()
+	t.life, t.end = context.WithCancel(context.Background())
+	t.mu.clients = make(map[string]*reached)
+	t.mu.masters = make(map[string]standing)
+	t.mu.news = make(chan struct{})
+	t.mu.walks = make(map[*walk]struct{})
+	t.routing.Store(&routing{m: slots.Empty(slots.Minimal, 1, 1), replaced: make(chan struct{})})
+	return t
 }
 
 // Close implements [torc.Table].

@@ -1,0 +1,175 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/memcache"
+	"github.com/torc-dht/torc/shard/slots"
+)
+
+// These tests run in virtual time, over connections in memory.
+
+// inBubble runs a test with a table of one server, that answers as answer does to
+// each write and read.
+func inBubble(t *testing.T, o TableOptions, answer memcache.HandlerFunc, test func(*testing.T, *Table)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		server := &memcache.Server{Handler: memcache.HandlerFunc(func(w *memcache.ResponseWriter, r *memcache.Request) {
+			if r.Op == memcache.OpVersion {
+				w.Line("VERSION torc")
+				return
+			}
+			answer(w, r)
+		})}
+		var served sync.WaitGroup
+		served.Go(func() { _ = server.Serve(l) })
+		if o.Dialer == nil {
+			o.Dialer = l.dial
+		}
+		table := newUnconnected(nil, o)
+		table.adopt(mapOf(1, &fakeServer{addr: "server:1"}))
+		test(t, table)
+		_ = table.Close()
+		_ = server.Close()
+		served.Wait()
+	})
+}
+
+// pipeListener accepts what is dialled with it.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) dial(ctx context.Context, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, syscall.ECONNREFUSED
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// silent answers nothing for as long as anybody waits.
+func silent(w *memcache.ResponseWriter, _ *memcache.Request) {
+	time.Sleep(time.Hour)
+	w.Error("SERVER_ERROR unavailable: nobody waits any more")
+}
+
+// A call ends with its context's deadline or, without one, with the table's.
+func TestHowLongCallsTake(t *testing.T) {
+	inBubble(t, TableOptions{}, silent, func(t *testing.T, table *Table) {
+		get := func(ctx context.Context) error { _, err := table.Get(ctx, "k"); return err }
+		put := func(ctx context.Context) error { return table.Put(ctx, "k", nil) }
+		for _, of := range []struct {
+			call            func(context.Context) error
+			unknown         bool // its outcome
+			deadline, takes time.Duration
+		}{
+			{get, false, 0, DefaultReadTimeout},
+			{put, true, 0, torc.DefaultPutTimeout},
+			{get, false, time.Minute, time.Minute},
+			{put, true, time.Minute, time.Minute},
+			{put, true, 300 * time.Millisecond, 300 * time.Millisecond},
+			{put, true, time.Hour, repeatFor + DefaultTryTimeout},
+		} {
+			ctx, cancel := t.Context(), context.CancelFunc(func() {})
+			if of.deadline > 0 {
+				ctx, cancel = context.WithTimeout(ctx, of.deadline)
+			}
+			began := time.Now()
+			err := of.call(ctx)
+			cancel()
+			took := time.Since(began)
+			if early := of.takes - took; early > DefaultTryTimeout/4 || early < -2*DefaultTryTimeout {
+				t.Errorf("with a deadline of %v it took %v, want %v: %v", of.deadline, took, of.takes, err)
+			}
+			if !errors.Is(err, torc.ErrUnavailable) || errors.Is(err, torc.ErrUnknownOutcome) != of.unknown {
+				t.Errorf("with a deadline of %v: %v", of.deadline, err)
+			}
+		}
+	})
+}
+
+// A write that had no answer and then finds its slot failed may have happened.
+func TestUnheardThenFailed(t *testing.T) {
+	var asked atomic.Int32
+	answer := func(w *memcache.ResponseWriter, _ *memcache.Request) {
+		if asked.Add(1) == 1 {
+			w.Error("SERVER_ERROR outcome unknown: the slot was moved")
+			return
+		}
+		w.Error("SERVER_ERROR failed: nobody has it")
+	}
+	inBubble(t, TableOptions{}, answer, func(t *testing.T, table *Table) {
+		if err := table.Put(t.Context(), "k", nil); !errors.Is(err, torc.ErrUnknownOutcome) || !errors.Is(err, torc.ErrUnavailable) {
+			t.Errorf("Put: %v", err)
+		}
+	})
+}
+
+// A server that refuses connections is tried a few times a second.
+func TestPauses(t *testing.T) {
+	var dials atomic.Int32
+	refuse := func(context.Context, string) (net.Conn, error) {
+		dials.Add(1)
+		return nil, syscall.ECONNREFUSED
+	}
+	inBubble(t, TableOptions{Dialer: refuse}, silent, func(t *testing.T, table *Table) {
+		if err := table.Put(t.Context(), "k", nil); errors.Is(err, torc.ErrUnknownOutcome) {
+			t.Errorf("nothing was sent, and Put says %v", err)
+		}
+		if n := dials.Load(); n < 10 || n > 200 {
+			t.Errorf("%d dials in %v", n, torc.DefaultPutTimeout)
+		}
+	})
+}
+
+// Without a server, calls wait for the first that joins.
+func TestWaitForTheFirstServer(t *testing.T) {
+	done := func(w *memcache.ResponseWriter, r *memcache.Request) { w.Status(memcache.StatusDone, 1) }
+	inBubble(t, TableOptions{}, done, func(t *testing.T, table *Table) {
+		none := slots.Empty(slots.Minimal, 2, 1)
+		none.Epoch = slots.Epoch{Term: 7, Boot: 1, Counter: 2}
+		table.adopt(none)
+		if _, err := table.Locate(t.Context(), "k"); !errors.Is(err, torc.ErrUnavailable) {
+			t.Errorf("Locate without a server: %v", err)
+		}
+		err := table.Put(t.Context(), "k", nil)
+		var e *torc.Error
+		if !errors.As(err, &e) || e.Member != "" || !errors.Is(err, torc.ErrUnavailable) || !errors.Is(e.Err, context.DeadlineExceeded) {
+			t.Errorf("Put without a server: %v", err)
+		}
+		time.AfterFunc(time.Second, func() { table.adopt(mapOf(3, &fakeServer{addr: "server:1"})) })
+		if err := table.Put(t.Context(), "k", nil); err != nil {
+			t.Errorf("Put when there is one: %v", err)
+		}
+	})
+}
