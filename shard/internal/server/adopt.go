@@ -28,8 +28,8 @@ func (s *Server) adopt(m *slots.Map) {
 		return
 	}
 	s.member = true
-	s.meet()
-	end := s.promisesEnd(since)
+	s.meet(since)
+	end := s.promisesEnd()
 	for i := range s.slots {
 		s.adoptRow(&s.slots[i], &m.Rows[i], end)
 	}
@@ -64,8 +64,8 @@ func (s *Server) expel() {
 	s.parked = nil
 }
 
-// meet sees who the peers are.
-func (s *Server) meet() {
+// meet sees who the peers are, and who of them was deposed since an epoch.
+func (s *Server) meet(since slots.Epoch) {
 	for _, p := range s.order {
 		p.index = slots.None
 	}
@@ -77,6 +77,9 @@ func (s *Server) meet() {
 		p := s.peer(at.Boot)
 		if p.index = int16(i); p.metAt == 0 {
 			p.metAt = s.now.Mono
+		}
+		if since.Before(at.Deposed) {
+			p.exposed = p.promised
 		}
 		s.byIndex[i] = p
 	}
@@ -108,7 +111,13 @@ func (s *Server) part(sl *slot) {
 	for i := range sl.copies {
 		sl.copies[i].peer.changed = true
 	}
-	sl.copies, sl.handTo = nil, nil
+	sl.copies, sl.handTo, sl.reign = nil, nil, 0
+}
+
+// reign begins a time in which this server is a slot's primary.
+func (s *Server) reign(sl *slot) {
+	s.reigns++
+	sl.reign = s.reigns
 }
 
 func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
@@ -121,6 +130,12 @@ func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
 			sl.role, sl.handTo = serving, nil // the one who was to have it is out
 		}
 	case gone:
+		if s.skipped {
+			// Who was to have it may have had it since, and been deposed.
+			s.part(sl)
+			s.promote(sl, row, end)
+			return
+		}
 		// The master had not heard of it when it made this map, and takes it
 		// for nothing when it does.
 		s.adoptCopies(sl, row)
@@ -146,6 +161,7 @@ func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
 func (s *Server) begin(sl *slot, row *slots.Row) {
 	sl.role, sl.whole, sl.begun = serving, true, true
 	sl.seq = uint64(s.now.Wall)
+	s.reign(sl)
 	s.adoptCopies(sl, row)
 }
 
@@ -160,6 +176,7 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	if end > s.now.Mono {
 		sl.role, sl.serveAt, s.waking = waiting, end, true
 	}
+	s.reign(sl)
 	s.adoptCopies(sl, row)
 	tail := s.takeTail(sl)
 	since := sl.seq
@@ -169,7 +186,8 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	for i := range sl.copies {
 		if c := &sl.copies[i]; c.state != slots.Filling {
 			c.begun, c.sent = true, true
-			c.peer.push(msg.Item{Kind: msg.Resync, Slot: sl.id, Seq: since}, nil, false, s.now.Mono)
+			c.peer.push(sl, msg.Item{Kind: msg.Resync, Slot: sl.id, Seq: since}, nil, false, s.now.Mono)
+			c.peer.resync = c.peer.last()
 		}
 	}
 	for _, u := range tail {
@@ -216,6 +234,10 @@ func (s *Server) adoptCopies(sl *slot, row *slots.Row) {
 // adoptAsCopy makes this server a copy of a slot, or one in another state.
 func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 	primary := s.cur.Servers[row.Primary].Boot
+	since := s.cur.Epoch
+	if sl.role == copying && sl.primary == primary && !s.skipped {
+		since = sl.since
+	}
 	switch {
 	case sl.role == copying:
 		if state == slots.Filling && (sl.state != slots.Filling || sl.primary != primary) {
@@ -232,7 +254,7 @@ func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 		s.part(sl)
 		s.empty(sl)
 	}
-	sl.role, sl.state, sl.primary = copying, state, primary
+	sl.role, sl.state, sl.primary, sl.since = copying, state, primary, since
 }
 
 // recheck looks again at what is on its way to a peer whose part in some slots has
@@ -254,6 +276,7 @@ func (s *Server) recheck(p *peer) {
 	}
 	s.planFill(p)
 	if p.index == slots.None {
+		p.undo = nil // of slots that it has nothing to do with any more
 		p.queue, p.open, p.filling = fifo[queued]{}, fifo[opened]{}, 0
 		p.sent = p.acked
 	}

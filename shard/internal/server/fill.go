@@ -76,16 +76,16 @@ func (s *Server) fillSome(p *peer) {
 			continue
 		}
 		if p.cursor < 0 {
-			p.push(msg.Item{Kind: msg.Begin, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
+			p.push(sl, msg.Item{Kind: msg.Begin, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
 			if ops := sl.past(); len(ops) > 0 {
-				p.push(msg.Item{Kind: msg.Past, Slot: sl.id, Seq: sl.seq, Ops: ops}, nil, false, s.now.Mono)
+				p.push(sl, msg.Item{Kind: msg.Past, Slot: sl.id, Seq: sl.seq, Ops: ops}, nil, false, s.now.Mono)
 			}
 			c.begun = true
 			p.cursor = len(sl.list)
 		}
 		sent += s.fillChunk(p, sl, chunkBytes-sent)
 		if p.cursor == 0 || s.cfg.Planted.SwitchEarly {
-			p.push(msg.Item{Kind: msg.End, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
+			p.push(sl, msg.Item{Kind: msg.End, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
 			p.queue.at(p.queue.len() - 1).fill = slotBytes
 			p.filling += slotBytes
 			sent += slotBytes
@@ -114,7 +114,7 @@ func (s *Server) fillChunk(p *peer, sl *slot, room int) (sent int) {
 	if len(entries) == 0 {
 		return 0
 	}
-	p.push(msg.Item{Kind: msg.Chunk, Slot: sl.id, Seq: sl.seq, Entries: entries}, nil, false, s.now.Mono)
+	p.push(sl, msg.Item{Kind: msg.Chunk, Slot: sl.id, Seq: sl.seq, Entries: entries}, nil, false, s.now.Mono)
 	p.queue.at(p.queue.len() - 1).fill = sent
 	p.filling += sent
 	p.fillKeys += uint64(len(entries))

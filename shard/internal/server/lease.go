@@ -69,8 +69,9 @@ func (s *Server) receiveGranted(p *peer, m *msg.Granted) {
 }
 
 // promisesEnd is when the last promise is over that this server gave to somebody
-// who may not know yet that slots were taken from it since an epoch.
-func (s *Server) promisesEnd(since slots.Epoch) (end int64) {
+// who may not know yet that slots were taken from it: not only by this map or for
+// this server.
+func (s *Server) promisesEnd() (end int64) {
 	if s.cfg.Planted.ServeAtOnce {
 		return 0
 	}
@@ -78,7 +79,7 @@ func (s *Server) promisesEnd(since slots.Epoch) (end int64) {
 		if p.gone {
 			continue
 		}
-		if p.index == slots.None || s.cur.Servers[p.index].Dead || since.Before(s.cur.Servers[p.index].Deposed) {
+		if end = max(end, p.exposed); p.index == slots.None || s.cur.Servers[p.index].Dead {
 			end = max(end, p.promised)
 		}
 	}
@@ -91,7 +92,7 @@ func (s *Server) wake() {
 		return
 	}
 	s.waking = false
-	end := s.promisesEnd(slots.Epoch{})
+	end := s.promisesEnd()
 	for i := range s.slots {
 		sl := &s.slots[i]
 		switch {

@@ -18,7 +18,9 @@ type peer struct {
 	acked uint64
 	sent  uint64 // on this connection
 	open  fifo[opened]
-	full  bool // it takes no more bytes
+	// resync is the number of the last Resync.
+	resync uint64
+	full   bool // it takes no more bytes
 
 	// Items from it.
 	taken  uint64
@@ -27,6 +29,7 @@ type peer struct {
 
 	granted  int64 // until when it promises this server, by Mono
 	promised int64 // until when this server promises it, by Mono
+	exposed  int64 // until when it did before it was deposed, by Mono
 	distrust int64 // until when no copies are to be made there, by Mono
 
 	// Slots to be filled there, in order; those before next are sent.
@@ -51,6 +54,7 @@ type peer struct {
 type queued struct {
 	item  msg.Item
 	w     *write // of which it is a copy, if any
+	reign uint64 // the slot's
 	waits bool   // w waits for it
 	fill  int    // bytes, if it is part of a fill
 	at    int64  // when it came, by Mono
@@ -70,15 +74,20 @@ const (
 // last is the number of the last item.
 func (p *peer) last() uint64 { return p.acked + uint64(p.queue.len()) }
 
-func (p *peer) push(it msg.Item, w *write, waits bool, now int64) {
-	p.queue.push(queued{item: it, w: w, waits: waits, at: now})
+func (p *peer) push(sl *slot, it msg.Item, w *write, waits bool, now int64) {
+	p.queue.push(queued{item: it, w: w, reign: sl.reign, waits: waits, at: now})
 	if w != nil {
 		p.open.push(opened{p.last(), w})
 	}
 }
 
-// answered is the number up to which nothing will have to be undone.
+// answered is the number up to which nothing will have to be undone. That is not
+// known while a Resync is on its way: of an earlier reign there may be writes that
+// were lost with it.
 func (p *peer) answered() uint64 {
+	if p.acked < p.resync {
+		return 0
+	}
 	for p.open.len() > 0 && p.open.at(0).w.done {
 		p.open.pop()
 	}
@@ -93,6 +102,7 @@ func (s *Server) connected(p *peer) {
 	p.up, p.heard = true, s.now.Mono
 	p.sent = p.acked
 	p.known = slots.Epoch{}
+	p.ackDue = p.taken > 0 // the last one may be lost
 	s.ask(p)
 	s.beat() // the master may make copies there now
 }
@@ -128,7 +138,10 @@ func (s *Server) sendBatch(p *peer) {
 	}
 	items := make([]msg.Item, n)
 	for i := range items {
-		items[i] = p.queue.at(first + i).item
+		q := p.queue.at(first + i)
+		if items[i] = q.item; q.reign != s.slots[q.item.Slot].reign {
+			items[i] = msg.Item{Kind: msg.Write, Slot: q.item.Slot} // nothing but its number
+		}
 	}
 	s.send(p.boot, &msg.Batch{Epoch: s.cur.Epoch, Answered: p.answered(), First: p.sent + 1, Items: items})
 	p.sent += uint64(n)

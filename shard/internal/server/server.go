@@ -102,6 +102,7 @@ type Server struct {
 	skipped  bool        // there may have been maps between the last one and cur
 	acked    slots.Epoch // see msg.Beat
 	acking   []barrier   // what stands between acked and cur.Epoch
+	reigns   uint64      // see slot.reign
 
 	slots   []slot
 	peers   map[slots.Boot]*peer
@@ -228,7 +229,7 @@ func (s *Server) Disconnected(now Time, to slots.Boot) {
 func (s *Server) Gone(now Time, boot slots.Boot) {
 	s.now = now
 	if p := s.peers[boot]; p != nil {
-		p.gone, p.promised = true, 0
+		p.gone, p.promised, p.exposed = true, 0, 0
 		s.wake()
 	}
 }

@@ -19,9 +19,13 @@ type rig struct {
 	servers []*server.Server
 	toMe    [][]msg.Message // to the master, by server
 	cut     map[[2]int]bool
-	dead    map[int]bool
-	mute    bool // the master grants nothing
-	m       *slots.Map
+	// late are links over which batches are on their way until the test takes them
+	// from underWay.
+	late     map[[2]int]bool
+	underWay []msg.Message
+	dead     map[int]bool
+	mute     bool // the master grants nothing
+	m        *slots.Map
 }
 
 const bootOf = slots.Boot(100)
@@ -92,6 +96,9 @@ func (r *rig) settle() {
 					continue
 				}
 				j := int(o.To - bootOf)
+				if r.late[[2]int{i, j}] {
+					r.underWay = append(r.underWay, o.Message)
+				}
 				if !r.dead[j] && !r.cut[[2]int{i, j}] {
 					r.servers[j].Receive(r.now, bootOf+slots.Boot(i), o.Message)
 				}

@@ -35,6 +35,12 @@ type slot struct {
 	whole bool
 	begun bool // of a copy: a fill has begun
 	seq   uint64
+	// reign numbers the times in which this server was the primary of a slot.
+	// What of an earlier one is still in a queue is void.
+	reign uint64
+	// since is from when on a copy knows its primary's reign to have gone on
+	// without a break: what that one sent under an earlier epoch is not taken.
+	since slots.Epoch
 	// serveAt is when a waiting slot is served, by Mono.
 	serveAt int64
 

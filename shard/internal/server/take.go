@@ -18,9 +18,9 @@ type undone struct {
 
 // trim forgets what won't be undone. A peer that is ahead of this server may have
 // lost slots that this server takes for its own still, and with them writes that
-// have had no answer.
+// have had no answer; one that is behind may have to send a Resync yet.
 func (s *Server) trim(p *peer, e slots.Epoch, answered uint64) {
-	if s.epoch().Before(e) {
+	if s.epoch() != e {
 		return
 	}
 	n := 0
@@ -38,7 +38,6 @@ func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
 	if s.cur == nil || s.cur.Epoch.Before(m.Epoch) {
 		return // its map was lost with an earlier connection, and will come again with the items
 	}
-	behind := m.Epoch.Before(s.cur.Epoch)
 	for i := range m.Items {
 		n := m.First + uint64(i)
 		if n <= p.taken {
@@ -47,7 +46,7 @@ func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
 		if n > p.taken+1 {
 			return
 		}
-		if !s.take(p, n, &m.Items[i], behind) {
+		if !s.take(p, n, &m.Items[i], m.Epoch) {
 			// What the sender believes is over. It has to learn that before it
 			// takes an acknowledgement for a copy.
 			s.inform(p)
@@ -62,24 +61,28 @@ func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
 	s.trim(p, m.Epoch, m.Answered)
 }
 
-// take takes one item. False says that the sender, which is behind, has to have
-// this server's map first.
-func (s *Server) take(p *peer, number uint64, it *msg.Item, behind bool) bool {
+// take takes one item, sent under an epoch. False says that the sender, which is
+// behind, has to have this server's map first.
+func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool {
+	behind := e.Before(s.cur.Epoch)
 	sl := &s.slots[it.Slot]
 	row := &s.cur.Rows[it.Slot]
 	state, isCopy := row.Copy(s.me)
 	if row.Primary != p.index || p.index == slots.None || !isCopy || sl.role != copying {
 		return !behind
 	}
+	if e.Before(sl.since) {
+		return false
+	}
 	switch it.Kind {
 	case msg.Begin:
 		if state != slots.Filling {
 			return !behind
 		}
-		primary := sl.primary
+		primary, since := sl.primary, sl.since
 		s.takeTail(sl)
 		s.empty(sl)
-		sl.role, sl.state, sl.primary = copying, state, primary
+		sl.role, sl.state, sl.primary, sl.since = copying, state, primary, since
 		sl.begun, sl.seq = true, it.Seq
 		return true
 	case msg.Resync:
