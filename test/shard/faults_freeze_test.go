@@ -21,16 +21,15 @@ import (
 // so it answers nothing that is old.
 func TestServerStopped(t *testing.T) {
 	l := start(t, cluster.Options{}, 3)
-	d := l.load()
 	for i := range times(1) {
+		d := l.load()
 		victim := l.servers[i%len(l.servers)]
 		keys := l.keysOf(victim, 64)
 		direct, halt := d.direct(victim)
 		began := time.Now()
 		l.must(victim.Freeze())
 		seen.add(t, "server stopped: served again", 0, l.servedAgain(keys, began))
-		frozen := time.NewTimer(time.Until(began.Add(4 * time.Second)))
-		<-frozen.C // the fault itself
+		<-time.After(time.Until(began.Add(4 * time.Second))) // the fault itself
 		thawed := time.Now()
 		l.must(victim.Thaw())
 		l.settled()
@@ -39,9 +38,9 @@ func TestServerStopped(t *testing.T) {
 		if direct.sent() == 0 {
 			t.Error("the server was not asked directly")
 		}
+		h := d.finish()
+		d.answered(slices.DeleteFunc(h, func(o check.Operation) bool { return strings.Contains(o.Err, errNotHere.Error()) }))
 	}
-	h := d.finish()
-	d.answered(slices.DeleteFunc(h, func(o check.Operation) bool { return strings.Contains(o.Err, errNotHere.Error()) }))
 }
 
 // oneServer is a table whose reads ask one server and nobody else. A server that
@@ -96,7 +95,7 @@ func (d *load) direct(s *member) (o *oneServer, halt func()) {
 			case <-time.After(5 * time.Millisecond):
 			}
 			c := <-free
-			key := loadKey(r.IntN(loadKeys))
+			key := d.key(r.IntN(loadKeys))
 			o.calls.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestFiveJoinAtOnce(t *testing.T) {
 		joining.Wait()
 		seen.add(t, "5 servers join at once: all have their share", 0, time.Since(began))
 		l.settled()
-		for _, s := range l.servers[1:] {
+		for _, s := range slices.Clone(l.servers[1:]) {
 			l.must(s.Term())
 			l.without(s)
 		}

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,8 +20,8 @@ const servedWithin = 3 * time.Second
 // it has just been started, sometimes when it is being filled.
 func TestServerKilled(t *testing.T) {
 	l := start(t, cluster.Options{}, 3)
-	d := l.load()
 	for i := range times(3) {
+		d := l.load()
 		victim := l.servers[0]
 		keys := l.keysOf(victim, 64)
 		joiner := l.server()
@@ -33,6 +34,30 @@ func TestServerKilled(t *testing.T) {
 		seen.add(t, "server killed, one more joins: served again", servedWithin, l.servedAgain(keys, began))
 		l.settled()
 		seen.add(t, "server killed, one more joins: settled", 0, time.Since(began))
+		d.answered(d.finish())
+	}
+}
+
+// TestMoveInterrupted kills a server that joins, or one that gives it its share, a
+// little later into the moves each time.
+func TestMoveInterrupted(t *testing.T) {
+	l := start(t, cluster.Options{}, 3)
+	d := l.load()
+	for i := range times(4) {
+		joiner := l.server()
+		l.moving(joiner)
+		if step := time.Duration(i/2) * 20 * time.Millisecond; step > 0 {
+			<-time.After(step) // the moves go on
+		}
+		victim := joiner
+		if i%2 == 1 {
+			victim = l.servers[0]
+		}
+		began := time.Now()
+		l.must(victim.Kill())
+		l.without(victim)
+		l.settled()
+		seen.add(t, "moves interrupted by a kill: settled", 0, time.Since(began))
 	}
 	d.answered(d.finish())
 }
@@ -40,27 +65,28 @@ func TestServerKilled(t *testing.T) {
 // TestMasterKilled kills the master under load, while a server joins, and starts
 // it again.
 func TestMasterKilled(t *testing.T) {
-	away := 5 * time.Second
-	if soak() {
-		away = 30 * time.Second
-	}
 	l := start(t, cluster.Options{}, 3)
-	for range times(1) {
+	for i := range times(1) {
+		away := 5 * time.Second
+		if soak() && i < 3 {
+			away = 30 * time.Second
+		}
 		d := l.load()
 		joiner := l.server()
 		l.moving(joiner)
 		began := time.Now()
 		l.must(l.master.Kill())
 		l.servedAgain(l.someKeys(), began)
-		time.Sleep(away - time.Since(began)) // the fault itself
+		<-time.After(time.Until(began.Add(away))) // the fault itself
 		l.must(l.master.Restart(t.Context()))
 		restarted := time.Now()
 		l.settled()
 		seen.add(t, "master started again: settled", 0, time.Since(restarted))
 		d.answered(d.finish())
 
-		l.must(l.servers[0].Kill()) // the new master knows what to do
-		l.without(l.servers[0])
+		victim := l.servers[0] // the new master knows what to do
+		l.must(victim.Kill())
+		l.without(victim)
 		l.settled()
 		l.whole()
 	}
@@ -70,7 +96,7 @@ func TestMasterKilled(t *testing.T) {
 func (l *lab) someKeys() []string {
 	var keys []string
 	for i := range 200 {
-		keys = append(keys, "some-"+loadKey(i))
+		keys = append(keys, "some-"+strconv.Itoa(i))
 	}
 	return keys
 }
@@ -118,8 +144,8 @@ func TestMasterAndServerKilled(t *testing.T) {
 // it needs nobody's word.
 func TestMasterWithStateAndServerKilled(t *testing.T) {
 	l := start(t, cluster.Options{}, 3, "--state", t.TempDir()+"/map")
-	d := l.load()
 	for range times(1) {
+		d := l.load()
 		victim := l.servers[0]
 		keys := l.keysOf(victim, 64)
 		killBoth(l, victim)
@@ -128,8 +154,8 @@ func TestMasterWithStateAndServerKilled(t *testing.T) {
 		seen.add(t, "master with --state and server killed: served again after its start", 0, l.servedAgain(keys, restarted))
 		l.server()
 		l.settled()
+		d.answered(d.finish())
 	}
-	d.answered(d.finish())
 }
 
 func killBoth(l *lab, victim *member) {

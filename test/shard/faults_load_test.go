@@ -62,7 +62,8 @@ func (d *load) ended(pause time.Duration) bool {
 	}
 }
 
-func loadKey(i int) string { return strconv.Itoa(i * 7919) }
+// key is one of the keys that this load's clients read and write, and no other's.
+func (d *load) key(i int) string { return strconv.FormatUint(d.seed>>32<<16+uint64(i)*7919, 10) }
 
 // callers starts clients that all read and write the same keys, and record.
 func (d *load) callers(table torc.Table, n int, patience time.Duration) {
@@ -71,7 +72,7 @@ func (d *load) callers(table torc.Table, n int, patience time.Duration) {
 		c := d.recorder.Client(table)
 		d.running.Go(func() {
 			for i := 0; !d.ended(time.Duration(r.IntN(2000)) * time.Microsecond); i++ {
-				d.call(c, loadKey(r.IntN(loadKeys)), fmt.Sprintf("%d-%d", id, i), r.IntN(20), patience)
+				d.call(c, d.key(r.IntN(loadKeys)), fmt.Sprintf("%d-%d", id, i), r.IntN(20), patience)
 				d.calls.Add(1)
 			}
 		})
@@ -105,7 +106,7 @@ func (d *load) writer(table torc.Table) {
 	id, r := d.generator()
 	d.running.Go(func() {
 		for i := 0; !d.ended(time.Duration(r.IntN(1000)) * time.Microsecond); i++ {
-			key, value := fmt.Sprintf("once-%d-%d", id, i), strconv.Itoa(i)
+			key, value := fmt.Sprintf("once-%x-%d-%d", d.seed, id, i), strconv.Itoa(i)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			err := table.Put(ctx, key, []byte(value))
 			cancel()
@@ -137,7 +138,7 @@ func (d *load) finish() check.History {
 
 	last := d.recorder.Client(table)
 	for i := range loadKeys {
-		_, _ = last.Get(t.Context(), loadKey(i)) // recorded, and judged with the others
+		_, _ = last.Get(t.Context(), d.key(i)) // recorded, and judged with the others
 	}
 	var keys []string
 	for key := range d.put {
