@@ -127,15 +127,18 @@ func (s *Server) adoptAsPrimary(sl *slot, row *slots.Row, end int64) {
 	case handing:
 		s.adoptCopies(sl, row)
 		if c := sl.copyAt(sl.handTo); c == nil || c.state != slots.InSync {
+			s.sometimes("hand-over called off")
 			sl.role, sl.handTo = serving, nil // the one who was to have it is out
 		}
 	case gone:
 		if s.skipped {
+			s.sometimes("given up, then a map that isn't the next")
 			// Who was to have it may have had it since, and been deposed.
 			s.part(sl)
 			s.promote(sl, row, end)
 			return
 		}
+		s.sometimes("given back by a map that crossed")
 		// The master had not heard of it when it made this map, and takes it
 		// for nothing when it does.
 		s.adoptCopies(sl, row)
@@ -174,6 +177,7 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	}
 	sl.role, sl.primary = serving, 0
 	if end > s.now.Mono {
+		s.sometimes("promotion waits for promises")
 		sl.role, sl.serveAt, s.waking = waiting, end, true
 	}
 	s.reign(sl)
@@ -181,6 +185,7 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	tail := s.takeTail(sl)
 	since := sl.seq
 	if len(tail) > 0 {
+		s.sometimes("promotion with writes to send again")
 		since = tail[0].item.Seq - 1
 	}
 	for i := range sl.copies {
@@ -222,6 +227,8 @@ func (s *Server) adoptCopies(sl *slot, row *slots.Row) {
 		now := copyOf{peer: p, state: c.State}
 		if was := sl.copyAt(p); was != nil && (c.State != slots.Filling || was.state == slots.Filling && !s.skipped) {
 			now.begun, now.sent = was.begun, was.sent
+		} else if was != nil && was.begun {
+			s.sometimes("fill begins again")
 		}
 		copies = append(copies, now)
 	}

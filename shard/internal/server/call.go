@@ -110,6 +110,7 @@ func (s *Server) isRepeat(c *Call) bool {
 	op := past.find(c.Op.Number)
 	switch {
 	case op == nil && c.Op.Number < past.oldest:
+		s.sometimes("repeat of what was answered before")
 		s.fail(c, Failure{Kind: Answered, Epoch: s.epoch()})
 		return true
 	case op == nil:
@@ -117,10 +118,12 @@ func (s *Server) isRepeat(c *Call) bool {
 	}
 	c.Exec.Repeat(op.Version, op.Outcome)
 	if w := sl.unanswered(op.Version); w != nil {
+		s.sometimes("repeat of a write without answer")
 		s.hold(c, w)
 		s.held++
 		return true
 	}
+	s.sometimes("repeat of a write with an answer")
 	s.finish(c)
 	return true
 }

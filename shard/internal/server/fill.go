@@ -30,6 +30,9 @@ func (s *Server) planFill(p *peer) {
 				continue
 			}
 			if p.owed = true; !c.sent {
+				if c.begun {
+					s.sometimes("fill begins again")
+				}
 				c.begun = false // what was sent of it is sent again
 				plan = append(plan, sl.id)
 			}

@@ -59,6 +59,9 @@ type Config struct {
 	// Planted are mistakes that tests make on purpose, to see that they are
 	// found.
 	Planted Planted
+	// Sometimes, if not nil, is told where a rule was put to use that seldom is,
+	// for tests to see that it was.
+	Sometimes func(place string)
 }
 
 // Planted switches mistakes on.
@@ -149,6 +152,12 @@ func New(cfg Config) *Server {
 	}
 	s.writes = genCount{first: 1, open: []int{0}}
 	return s
+}
+
+func (s *Server) sometimes(place string) {
+	if s.cfg.Sometimes != nil {
+		s.cfg.Sometimes(place)
+	}
 }
 
 // Boot is the server's own.

@@ -139,6 +139,7 @@ func (s *Server) resync(sl *slot, seq uint64) {
 		if u.item.Seq <= seq {
 			continue
 		}
+		s.sometimes("write undone")
 		sl.disremember(u.item.Op)
 		if e := sl.entries[u.item.Entry.Key]; u.was != nil {
 			s.put(sl, *u.was)

@@ -74,6 +74,7 @@ func (s *Server) attend(p *peer) {
 		if s.now.Mono-p.droppedAt >= int64(s.cfg.Renew) {
 			p.droppedAt = s.now.Mono
 			p.distrust = s.now.Mono + int64(s.cfg.Distrust)
+			s.sometimes("copy to be dropped")
 			s.tell(&msg.DropCopy{Epoch: s.cur.Epoch, Boot: p.boot, Reason: s.reason(late)})
 		}
 	}

@@ -84,6 +84,7 @@ func (s *Server) commit(sl *slot) {
 		}
 		if !s.mayAnswer(sl) {
 			if !slices.Contains(s.starved, sl.id) {
+				s.sometimes("write waits for more than copies")
 				s.starved = append(s.starved, sl.id)
 			}
 			return
