@@ -71,6 +71,7 @@ type planted struct {
 	promoteJoining bool
 	joinUnacked    bool
 	staleGaveUp    bool
+	sendHeld       bool
 }
 
 func (c Config) withDefaults() Config {

@@ -45,9 +45,10 @@
 //
 // # What it expects of servers
 //
-//   - A server passes over a map in which rows are held, and goes on under the one
-//     that it has: whoever made it has yet to hear from somebody who may know better.
-//     (See TestHeldMapsAreNotTaken.)
+//   - A map in which rows are held is for those who ask where a key lies, and for
+//     people: no server gets it. Whoever made it has yet to hear from somebody who may
+//     know better, and servers go on under the map that they have. One that gets it
+//     all the same passes over it. (See TestHeldMapsAreNotTaken.)
 //   - It says Filled again, until the copy is Joining: after each new connection and
 //     under each new term.
 //   - A slot that it gave up is its own again with any later map that says so;

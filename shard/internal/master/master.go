@@ -252,7 +252,7 @@ func (m *Master) decide() {
 	}
 	m.newest, m.begun = next, true
 	m.soon() // what this one makes possible
-	if m.cfg.Persist {
+	if m.cfg.Persist && len(next.Held) == 0 {
 		m.out.Persist = next
 		return
 	}
@@ -270,7 +270,7 @@ func (m *Master) issue() {
 // catchUp sends the last map, if it is of this term, to those who haven't got it;
 // to who left instead that it may go.
 func (m *Master) catchUp() {
-	if !m.begun || m.persisting() {
+	if !m.begun || m.persisting() || len(m.issued.Held) > 0 && !m.cfg.planted.sendHeld {
 		return
 	}
 	for _, v := range m.members {

@@ -110,7 +110,9 @@ func (m *Master) forgetConn(c Conn) {
 	delete(m.conns, c)
 }
 
-// alive notes a sign of life.
+// alive notes a sign of life. When for long nobody gave one, it was this master that
+// was cut off, and all get the time anew in which to be heard: else who comes first
+// would be given what those have that come a moment later.
 func (m *Master) alive(v *member) {
 	v.last, v.gone = m.now, false
 }

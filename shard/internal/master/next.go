@@ -361,7 +361,7 @@ func (m *Master) removeServers(next *slots.Map, f *facts) {
 		if inRow[i] || !at.dead && !(at.leaving && at.heard) {
 			stay = append(stay, next.Servers[i])
 		} else {
-			at.member.wasIn = true
+			at.member.wasIn = at.member.wasIn || at.member.sent != (slots.Epoch{})
 		}
 	}
 	if len(stay) == len(next.Servers) {

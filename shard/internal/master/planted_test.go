@@ -29,7 +29,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	}
 }
 
-// TestHeldMapsAreNotTaken shows why a server passes over maps in which rows are held.
+// TestHeldMapsAreNotTaken shows why no server may take a map in which rows are held.
 // Say the row P with the copy C became C alone, and P hasn't heard of it, when the
 // master dies. The next master hears P first, and its map has the row as P knows it,
 // held until C reports. Had C that map from P now, it would step down, and what it
@@ -63,7 +63,7 @@ func TestHeldMapsAreNotTaken(t *testing.T) {
 	if c.data[s] == nil || !c.data[s].primary {
 		t.Fatal("C has stepped down before it reported")
 	}
-	w.takeHeld = true
+	w.takeHeld, w.m.cfg.planted.sendHeld = true, true
 	w.breakConn(p) // the map is sent again
 	w.until(2*second, func() bool { p.write(s, false); return w.err != nil })
 	if w.err == nil {

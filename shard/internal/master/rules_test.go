@@ -107,6 +107,29 @@ func TestMasterThatSlept(t *testing.T) {
 	}
 }
 
+// A master that was cut off from everybody takes nothing from those who are heard
+// some time after the first.
+func TestMasterThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	w := settledWorld(t, 2, Config{})
+	var boots []slots.Boot
+	for _, f := range w.servers {
+		f.linked = false
+		boots = append(boots, f.boot)
+	}
+	w.until(5*second, func() bool { return false })
+	for _, f := range w.servers {
+		f.linked = true
+		w.until(400*ms, func() bool { return false })
+	}
+	w.mustSettle(t, 2)
+	for _, b := range boots {
+		if w.m.Map().Index(b) == slots.None {
+			t.Errorf("%s was taken out: %s", b, summary(w.m.Map()))
+		}
+	}
+}
+
 // Nothing is computed, sent or changed while nothing happens.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
