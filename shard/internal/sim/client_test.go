@@ -243,7 +243,9 @@ func (n *clientNode) Receive(now time.Duration, c simnet.Conn, m any) {
 		n.answered(r)
 		return
 	}
-	n.w.covered("answer " + [...]string{"moved", "lost", "unavailable", "unknown", "answered"}[r.failure.Kind])
+	if r.failure.Kind != server.Answered {
+		n.w.covered("answer " + [...]string{"moved", "lost", "unavailable", "unknown"}[r.failure.Kind])
+	}
 	delete(n.routes, slot)
 	q.retry = now + n.pause()
 	switch r.failure.Kind {

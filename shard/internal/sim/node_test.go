@@ -82,6 +82,7 @@ type serverNode struct {
 	callers map[simnet.Conn]slots.Boot // who opened a connection
 	master  simnet.Conn                // the zero Conn is none
 	ticked  time.Duration
+	leaving bool
 	left    bool
 }
 
@@ -102,7 +103,7 @@ func newServerNode(w *world, a simnet.Addr, p *simnet.Port[any]) *serverNode {
 func (n *serverNode) begin() {
 	n.boot = slots.Boot(n.port.Rand().Uint64() | 1)
 	cfg := n.w.cfg.server
-	cfg.Addr, cfg.Boot = hostPort(n.addr), n.boot
+	cfg.Addr, cfg.Boot, cfg.Sometimes = hostPort(n.addr), n.boot, n.w.covered
 	if cfg.Limit == 0 {
 		cfg.Limit = 1 << 30
 	}
@@ -233,6 +234,11 @@ func (n *serverNode) Drain(p *simnet.Port[any]) {
 	}
 	if n.core.Released() {
 		n.left = true
+		n.w.released(n)
+		return
+	}
+	if n.core.Reset() && n.leaving {
+		n.left = true // the map that it isn't in came first
 		n.w.released(n)
 		return
 	}

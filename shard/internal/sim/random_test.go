@@ -154,3 +154,7 @@ func (w *world) heal() {
 		}
 	}
 }
+
+// few is how many slots a table has at most that was made small for tests, by the
+// build tag fewslots: a run then takes a tenth of the time.
+const few = 1000

@@ -119,7 +119,11 @@ func (w *world) join() simnet.Addr {
 
 // leave asks a server to hand over what it has and go.
 func (w *world) leave(a simnet.Addr) {
-	w.net.Call(a, func(now time.Duration) { w.nodes[a].core.Leave(w.nodes[a].time(now)) })
+	w.net.Call(a, func(now time.Duration) {
+		n := w.nodes[a]
+		n.leaving = true
+		n.core.Leave(n.time(now))
+	})
 }
 
 // released ends the process of a server that may go.
