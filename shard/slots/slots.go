@@ -7,8 +7,6 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Count is the number of slots: the least common multiple of 1 to 12.
-const Count = 27720
 
 // Slot is one of Count parts of the keys.
 type Slot uint16
