@@ -7,7 +7,6 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-
 // Slot is one of Count parts of the keys.
 type Slot uint16
 
