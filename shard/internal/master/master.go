@@ -29,6 +29,7 @@ type Master struct {
 	cfg   Config
 	now   int64 // of the call under way
 	began int64
+	heard int64 // when anybody was heard last
 
 	term    uint64
 	reigns  int64       // since when: of the term
@@ -65,7 +66,7 @@ type Master struct {
 // New returns a master that begins at now.
 func New(now int64, cfg Config) *Master {
 	m := &Master{
-		cfg: cfg.withDefaults(), now: now, began: now, reigns: now,
+		cfg: cfg.withDefaults(), now: now, began: now, heard: now, reigns: now,
 		byBoot: make(map[slots.Boot]*member), conns: make(map[Conn]*member),
 	}
 	m.term = uint64(cfg.Start)
@@ -207,6 +208,7 @@ func (m *Master) begin(now int64) {
 		for _, v := range m.members {
 			v.last += gap
 		}
+		m.heard += gap
 	}
 	m.now = max(m.now, now)
 }

@@ -114,6 +114,12 @@ func (m *Master) forgetConn(c Conn) {
 // was cut off, and all get the time anew in which to be heard: else who comes first
 // would be given what those have that come a moment later.
 func (m *Master) alive(v *member) {
+	if gap := m.now - m.heard; gap > m.cfg.silentAfter() {
+		for _, w := range m.members {
+			w.last = min(w.last+gap, m.now)
+		}
+	}
+	m.heard = m.now
 	v.last, v.gone = m.now, false
 }
 
