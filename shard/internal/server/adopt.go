@@ -50,12 +50,14 @@ func (s *Server) adopt(m *slots.Map) {
 	s.wake()
 }
 
-// expel ends this server's part in the table.
+// expel ends this server's part in the table, which is what it wants if it is
+// leaving: a peer told it before the master did.
 func (s *Server) expel() {
-	s.reset = true
+	s.reset, s.released = !s.goAway, s.goAway
 	for i := range s.slots {
 		if sl := &s.slots[i]; sl.role != none {
 			s.lose(sl)
+			s.empty(sl)
 		}
 	}
 	for _, c := range s.parked {
@@ -270,20 +272,26 @@ func (s *Server) recheck(p *peer) {
 	p.changed = false
 	for i := range p.queue.len() {
 		q := p.queue.at(i)
-		if !q.waits {
+		if q.w == nil || q.w.done {
+			q.waits = false
 			continue
 		}
-		sl := q.w.slot
-		if c := sl.copyAt(p); q.w.done || c == nil || c.state == slots.Filling {
+		c := q.w.slot.copyAt(p)
+		switch waits := c != nil && c.state != slots.Filling; {
+		case waits && !q.waits: // it joins
+			q.w.waiting++
+			q.waits = true
+		case !waits && q.waits:
+			q.w.waiting--
 			q.waits = false
-			if !q.w.done {
-				q.w.waiting--
-			}
 		}
 	}
 	s.planFill(p)
 	if p.index == slots.None {
-		p.undo = nil // of slots that it has nothing to do with any more
+		for i := range p.undo { // of slots that it has nothing to do with any more
+			s.slots[p.undo[i].item.Slot].logged--
+		}
+		p.undo = nil
 		p.queue, p.open, p.filling = fifo[queued]{}, fifo[opened]{}, 0
 		p.sent = p.acked
 	}

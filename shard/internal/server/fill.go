@@ -57,11 +57,12 @@ func (sl *slot) copyAt(p *peer) *copyOf {
 }
 
 // Pump sends a little of what copies have to be filled with, and says whether
-// there is more that may be sent at once.
+// there is more that may be sent at once. Whoever is full gets nothing before it
+// has room.
 func (s *Server) Pump(now Time) (more bool) {
 	s.now = now
 	for _, p := range s.order {
-		if p.up && p.next < len(p.fill) && p.filling < s.cfg.Window {
+		if p.up && !p.full && p.next < len(p.fill) && p.filling < s.cfg.Window {
 			s.fillSome(p)
 			more = more || p.next < len(p.fill) && p.filling < s.cfg.Window
 		}

@@ -55,7 +55,14 @@ func (s *Server) receiveAsk(p *peer, m *msg.Ask) {
 		return
 	}
 	p.promised = max(p.promised, s.now.Mono+int64(s.cfg.Lease))
-	s.send(p.boot, &msg.Granted{Sent: m.Sent, Epoch: s.cur.Epoch, Full: s.full()})
+	p.grantedFor = m.Sent
+	s.grant(p)
+}
+
+// grant tells p of the last promise that it was given.
+func (s *Server) grant(p *peer) {
+	p.toldFull = s.full()
+	s.send(p.boot, &msg.Granted{Sent: p.grantedFor, Epoch: s.cur.Epoch, Full: p.toldFull})
 }
 
 func (s *Server) receiveGranted(p *peer, m *msg.Granted) {

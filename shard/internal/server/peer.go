@@ -30,7 +30,12 @@ type peer struct {
 	granted  int64 // until when it promises this server, by Mono
 	promised int64 // until when this server promises it, by Mono
 	exposed  int64 // until when it did before it was deposed, by Mono
-	distrust int64 // until when no copies are to be made there, by Mono
+	// grantedFor is when the promise was asked for, by the peer's clock; 0 if it
+	// never was given. toldFull says that the peer was told that this server
+	// takes no more bytes.
+	grantedFor int64
+	toldFull   bool
+	distrust   int64 // until when no copies are to be made there, by Mono
 
 	// Slots to be filled there, in order; those before next are sent.
 	fill      []slots.Slot

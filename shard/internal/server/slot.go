@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"slices"
 	"unsafe"
 
@@ -55,9 +56,12 @@ type slot struct {
 	// tail are the writes of its last primary that may have had no answer, once
 	// it has another: that one's Resync comes to them.
 	tail []undone
+	// logged counts its writes in the undo logs of peers.
+	logged int
 
-	copies []copyOf     // of a primary
-	writes fifo[*write] // of a primary: unanswered, in order
+	copies  []copyOf     // of a primary
+	writes  fifo[*write] // of a primary: unanswered, in order
+	starved bool         // it is among Server.starved
 }
 
 // copyOf is a copy, as the primary has it.
@@ -122,7 +126,7 @@ func (s *Server) empty(sl *slot) {
 		s.bytes -= size(&e.Entry)
 	}
 	s.keys -= uint64(len(sl.list))
-	*sl = slot{id: sl.id}
+	*sl = slot{id: sl.id, logged: sl.logged}
 }
 
 // unanswered returns the write with a number, if it has no answer yet.
@@ -137,17 +141,19 @@ func (sl *slot) unanswered(seq uint64) *write {
 
 // pastOps are the writes of a client that have been carried out in a slot.
 type pastOps struct {
-	oldest uint64 // those before it have been answered
-	list   []pastOp
+	oldest uint64   // those before it have been answered
+	list   []pastOp // by number
 }
 
 type pastOp = msg.Op
 
+func (p *pastOps) search(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(p.list, number, func(o pastOp, number uint64) int { return cmp.Compare(o.Number, number) })
+}
+
 func (p *pastOps) find(number uint64) *pastOp {
-	for i := range p.list {
-		if p.list[i].Number == number {
-			return &p.list[i]
-		}
+	if i, ok := p.search(number); ok {
+		return &p.list[i]
 	}
 	return nil
 }
@@ -170,10 +176,10 @@ func (sl *slot) remember(op msg.Op) {
 		past.oldest = op.Oldest
 		past.list = slices.DeleteFunc(past.list, func(o pastOp) bool { return o.Number < op.Oldest })
 	}
-	if was := past.find(op.Number); was != nil {
-		*was = op
+	if i, ok := past.search(op.Number); ok {
+		past.list[i] = op
 	} else {
-		past.list = append(past.list, op)
+		past.list = slices.Insert(past.list, i, op)
 	}
 }
 
@@ -184,11 +190,12 @@ func (sl *slot) disremember(op msg.Op) {
 	}
 }
 
-// forgetOps forgets clients that have written nothing since a time.
+// forgetOps forgets what clients wrote before a time.
 func (sl *slot) forgetOps(since int64) {
 	sl.clients = slices.DeleteFunc(sl.clients, func(c uint64) bool {
-		list := sl.ops[c].list
-		if len(list) > 0 && list[len(list)-1].At >= since {
+		past := sl.ops[c]
+		past.list = slices.DeleteFunc(past.list, func(o pastOp) bool { return o.At < since })
+		if len(past.list) > 0 {
 			return false
 		}
 		delete(sl.ops, c)

@@ -25,6 +25,7 @@ func (s *Server) trim(p *peer, e slots.Epoch, answered uint64) {
 	}
 	n := 0
 	for n < len(p.undo) && p.undo[n].number <= answered {
+		s.slots[p.undo[n].item.Slot].logged--
 		n++
 	}
 	if p.undo = p.undo[n:]; len(p.undo) == 0 {
@@ -59,6 +60,9 @@ func (s *Server) receiveBatch(p *peer, m *msg.Batch) {
 		p.ackDue = true // repeated: then an Ack may have been lost
 	}
 	s.trim(p, m.Epoch, m.Answered)
+	if p.grantedFor != 0 && s.full() && !p.toldFull {
+		s.grant(p) // before more is on its way
+	}
 }
 
 // take takes one item, sent under an epoch. False says that the sender, which is
@@ -97,6 +101,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool 
 		if it.Seq > sl.seq {
 			was := s.apply(sl, it)
 			p.undo = append(p.undo, undone{number, *it, was})
+			sl.logged++
 		}
 	case msg.Chunk:
 		for i := range it.Entries {
@@ -154,6 +159,10 @@ func (s *Server) resync(sl *slot, seq uint64) {
 // and returns them, the oldest first.
 func (s *Server) takeTail(sl *slot) (tail []undone) {
 	tail, sl.tail = sl.tail, nil
+	if sl.logged == 0 {
+		return tail
+	}
+	sl.logged = 0
 	for _, p := range s.order {
 		if !slices.ContainsFunc(p.undo, func(u undone) bool { return u.item.Slot == sl.id }) {
 			continue

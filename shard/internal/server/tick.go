@@ -88,8 +88,13 @@ func (s *Server) reason(late time.Duration) string {
 	return fmt.Sprintf("no answer for %s", late.Round(time.Millisecond))
 }
 
-// lateness is for how long p has owed an answer that others wait for.
+// lateness is for how long p has owed an answer that others wait for. While there is
+// no connection a Filling copy owes one, too: what is written goes into its queue,
+// and nobody waits for it.
 func (s *Server) lateness(p *peer) (late time.Duration) {
+	if !p.up && p.owed && p.queue.len() > 0 {
+		return time.Duration(s.now.Mono - p.queue.at(0).at)
+	}
 	for i := range p.queue.len() {
 		if q := p.queue.at(i); q.waits && !q.w.done {
 			late = time.Duration(s.now.Mono - q.at)

@@ -83,7 +83,8 @@ func (s *Server) commit(sl *slot) {
 			return
 		}
 		if !s.mayAnswer(sl) {
-			if !slices.Contains(s.starved, sl.id) {
+			if !sl.starved {
+				sl.starved = true
 				s.sometimes("write waits for more than copies")
 				s.starved = append(s.starved, sl.id)
 			}
@@ -140,6 +141,7 @@ func (s *Server) feed() {
 	starved := s.starved
 	s.starved = nil
 	for _, id := range starved {
+		s.slots[id].starved = false
 		s.commit(&s.slots[id])
 	}
 }
