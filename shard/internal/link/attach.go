@@ -40,7 +40,7 @@ func (a *Attachment) Close() {
 
 func (a *Attachment) run() {
 	defer close(a.done)
-	var pause backoff
+	pause := backoff{most: maxMasterBackoff}
 	for {
 		for _, addr := range a.masters {
 			if a.connect(addr) {

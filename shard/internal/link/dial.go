@@ -246,12 +246,12 @@ func (c *call) close() {
 	_ = c.channel.Close() // fails only if it is closed already
 }
 
-// backoff is the time between attempts.
-type backoff struct{ next time.Duration }
+// backoff is the time between attempts, up to a most.
+type backoff struct{ next, most time.Duration }
 
 // wait waits for the next attempt, and says whether there is one.
 func (b *backoff) wait(ctx context.Context) bool {
-	b.next = min(max(2*b.next, minBackoff), maxBackoff)
+	b.next = min(max(2*b.next, minBackoff), b.most)
 	t := time.NewTimer(b.next)
 	defer t.Stop()
 	select {

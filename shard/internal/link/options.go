@@ -57,6 +57,9 @@ const (
 
 	minBackoff = 10 * time.Millisecond
 	maxBackoff = 500 * time.Millisecond
+	// maxMasterBackoff is for a server without a master: one that is started again
+	// waits half a second for the servers of its table before it begins another.
+	maxMasterBackoff = 100 * time.Millisecond
 )
 
 // Options are what both sides of a connection are made with.

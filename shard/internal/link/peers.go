@@ -99,7 +99,7 @@ func (p *Peers) run(q, former *peer) {
 	if former != nil {
 		<-former.done
 	}
-	var pause backoff
+	pause := backoff{most: maxBackoff}
 	for {
 		begun := time.Now()
 		if !p.connect(q) {
