@@ -215,23 +215,29 @@ func TestKeysOfServersThatComeAndGo(t *testing.T) {
 		}
 		leave()
 	}()
-	for walks := 0; ; walks++ {
+	end := time.Now().Add(time.Minute)
+	for over := false; ; {
+		seen := make(map[string]bool)
+		var failed error
+		for k, err := range table.Keys(t.Context()) {
+			if failed = err; err == nil {
+				seen[k] = true
+			}
+		}
+		switch {
+		case errors.Is(failed, torc.ErrUnavailable) && time.Now().Before(end):
+			t.Log(failed) // on a machine that is busy a server may pass for dead
+		case failed != nil:
+			t.Fatal(failed)
+		case len(seen) != n:
+			t.Fatalf("a walk found %d keys of %d", len(seen), n)
+		case over:
+			return
+		}
 		select {
 		case <-churned:
-			if walks > 0 {
-				return
-			}
+			over = true
 		default:
-		}
-		seen := make(map[string]bool)
-		for k, err := range table.Keys(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			seen[k] = true
-		}
-		if len(seen) != n {
-			t.Fatalf("walk %d found %d keys of %d", walks, len(seen), n)
 		}
 	}
 }
