@@ -18,24 +18,6 @@ func epochFromWire(e *pb.Epoch) slots.Epoch {
 	return slots.Epoch{Term: e.GetTerm(), Boot: slots.Boot(e.GetBoot()), Counter: e.GetCounter()}
 }
 
-func mapToWire(m *slots.Map) ([]byte, error) {
-	if m == nil {
-		return nil, nil
-	}
-	return m.MarshalBinary()
-}
-
-func mapFromWire(b []byte) (*slots.Map, error) {
-	if len(b) == 0 {
-		return nil, nil
-	}
-	m := new(slots.Map)
-	if err := m.UnmarshalBinary(b); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
 func slotsToWire(s []slots.Slot) []uint32 {
 	w := make([]uint32, len(s))
 	for i := range s {
