@@ -229,49 +229,56 @@ type hint struct {
 	epoch slots.Epoch
 }
 
-// hint has servers asked for their map, unless that is being done already.
+// hint has servers asked for their map, soon: of several hints at addresses, the one
+// of the latest epoch counts.
 func (t *Table) hint(h hint) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h.addr == "" {
+		t.mu.lookAround = true
+	} else if t.mu.hinted.epoch.Before(h.epoch) {
+		t.mu.hinted = h
+	}
 	select {
-	case t.hints <- h:
-	default:
+	case t.hints <- struct{}{}:
+	default: // it is to be woken already
 	}
 }
 
-// takeHints asks servers for their maps, until the table is closed.
+// takeHints asks servers for their maps, until the table is closed. What a server
+// has, its master sends to all, so that there is nearly always nothing to do.
 func (t *Table) takeHints() {
 	for {
 		select {
 		case <-t.life.Done():
 			return
-		case h := <-t.hints:
-			if !t.take(h) {
-				return
-			}
+		case <-t.hints:
+		}
+		r := t.routing.Load()
+		soon := time.NewTimer(onItsWay)
+		select {
+		case <-t.life.Done():
+		case <-r.replaced:
+		case <-soon.C:
+		}
+		soon.Stop()
+		t.mu.Lock()
+		h, around := t.mu.hinted, t.mu.lookAround
+		t.mu.hinted, t.mu.lookAround = hint{}, false
+		t.mu.Unlock()
+		now := t.routing.Load()
+		if h.addr != "" && now.m.Epoch.Before(h.epoch) {
+			t.ask(h.addr)
+		}
+		if around && now == r && t.routing.Load() == r {
+			t.ask(r.some(askedServers)...)
+			t.sleep(askPace)
 		}
 	}
 }
 
-// take does what a hint asks for, and says whether the table is open still. What a
-// server has, its master sends to all, so that there is nearly always nothing to do.
-func (t *Table) take(h hint) bool {
-	r := t.routing.Load()
-	soon := time.NewTimer(onItsWay)
-	defer soon.Stop()
-	select {
-	case <-t.life.Done():
-		return false
-	case <-r.replaced:
-		if now := t.routing.Load(); h.addr == "" || !now.m.Epoch.Before(h.epoch) {
-			return true
-		}
-	case <-soon.C:
-	}
-	if h.addr != "" {
-		if t.routing.Load().m.Epoch.Before(h.epoch) {
-			t.ask(h.addr)
-		}
-		return true
-	}
+// some returns the addresses of some servers, n at the most.
+func (r *routing) some(n int) []string {
 	var alive []string
 	for i := range r.m.Servers {
 		if s := &r.m.Servers[i]; !s.Dead {
@@ -279,8 +286,7 @@ func (t *Table) take(h hint) bool {
 		}
 	}
 	rand.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
-	t.ask(alive[:min(len(alive), askedServers)]...)
-	return t.sleep(askPace)
+	return alive[:min(len(alive), n)]
 }
 
 // ask asks servers for their maps, all at once, and waits for them.

@@ -18,7 +18,7 @@ type Table struct {
 	masters []string
 	routing atomic.Pointer[routing]
 	ops     opLanes
-	hints   chan hint
+	hints   chan struct{} // has a token where mu.hinted or mu.lookAround say something
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -32,6 +32,10 @@ type Table struct {
 		news    chan struct{}       // closed when that changes
 		lost    time.Time           // since when no master is in touch; zero while one is
 		walks   map[*walk]struct{}  // over all keys, under way
+		// hinted is where there may be a newer map; lookAround says that there may
+		// be one somewhere.
+		hinted     hint
+		lookAround bool
 	}
 }
 
@@ -57,7 +61,7 @@ func New(ctx context.Context, masters []string, opts TableOptions) (*Table, erro
 
 // newUnconnected makes a table that has no map, and looks for none.
 func newUnconnected(masters []string, opts TableOptions) *Table {
-	t := &Table{opts: opts.withDefaults(), masters: masters, hints: make(chan hint, 1)}
+	t := &Table{opts: opts.withDefaults(), masters: masters, hints: make(chan struct{}, 1)}
 	t.ops.init()
 	t.life, t.end = context.WithCancel(context.Background())
 	t.mu.clients = make(map[string]*reached)
