@@ -16,6 +16,7 @@ var needs = map[string][]string{
 	"iproute2":           {"ip"},
 	"iputils-ping":       {"ping"},
 	"nutcracker":         {"/usr/sbin/nutcracker"},
+	"redis-tools":        {"redis-cli"},
 }
 
 // Missing returns those of the Debian packages whose programs aren't here.

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/torc-dht/torc/internal/cluster"
+	"github.com/torc-dht/torc/memcache"
+)
+
+// redisClient puts the requests of many goroutines on few connections, as package
+// memcache does, so that what differs is the server. A client that has a
+// connection for each request, as most for Redis have, is slower by far.
+type redisClient struct{ conns []*redisConn }
+
+// redisConn is one connection. Whoever finds nobody writing writes what waits.
+type redisConn struct {
+	conn net.Conn
+	done chan struct{} // closed when nothing is read any more
+
+	mu   sync.Mutex
+	wait chan struct{} // has an element when buf is not empty
+	buf  []byte
+	want []chan error // of what is in buf or on its way, in order
+	err  error
+}
+
+func dialRedis(ctx context.Context, addr string, conns int) (*redisClient, error) {
+	c := &redisClient{}
+	for range conns {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		r := &redisConn{conn: conn, done: make(chan struct{}), wait: make(chan struct{}, 1)}
+		go r.write()
+		go r.read()
+		c.conns = append(c.conns, r)
+	}
+	return c, nil
+}
+
+// Close ends the connections.
+func (c *redisClient) Close() error {
+	var errs []error
+	for _, r := range c.conns {
+		errs = append(errs, r.conn.Close())
+		<-r.done
+	}
+	return errors.Join(errs...)
+}
+
+var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
+
+var errNil = errors.New("no such key")
+
+// do makes a request about the key that is its first argument.
+func (c *redisClient) do(verb, key string, args ...[]byte) error {
+	h := 0
+	for i := range len(key) {
+		h = h*31 + int(key[i])
+	}
+	r := c.conns[(h&0xffff)%len(c.conns)]
+	answer := answers.Get().(chan error)
+	r.mu.Lock()
+	if err := r.err; err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	r.buf = fmt.Appendf(r.buf, "*%d\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", 2+len(args), len(verb), verb, len(key), key)
+	for _, a := range args {
+		r.buf = append(strconv.AppendInt(append(r.buf, '$'), int64(len(a)), 10), "\r\n"...)
+		r.buf = append(append(r.buf, a...), "\r\n"...)
+	}
+	r.want = append(r.want, answer)
+	r.mu.Unlock()
+	select {
+	case r.wait <- struct{}{}:
+	default:
+	}
+	err := <-answer
+	answers.Put(answer)
+	return err
+}
+
+func (r *redisConn) write() {
+	var out []byte
+	for {
+		select {
+		case <-r.done:
+			return
+		case <-r.wait:
+		}
+		r.mu.Lock()
+		out, r.buf = r.buf, out[:0]
+		r.mu.Unlock()
+		if _, err := r.conn.Write(out); err != nil {
+			_ = r.conn.Close() // read fails, and says so to all
+			return
+		}
+	}
+}
+
+func (r *redisConn) read() {
+	defer close(r.done)
+	in := bufio.NewReaderSize(r.conn, 64<<10)
+	for {
+		answer, err := readReply(in)
+		r.mu.Lock()
+		if err != nil {
+			r.err = err
+			for _, w := range r.want {
+				w <- err
+			}
+			r.want = nil
+			r.mu.Unlock()
+			return
+		}
+		w := r.want[0]
+		r.want = r.want[1:]
+		r.mu.Unlock()
+		w <- answer
+	}
+}
+
+// readReply reads a reply that is no list. err is that the connection is of no
+// use any more, answer that Redis refuses.
+func readReply(in *bufio.Reader) (answer, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return nil, err
+	}
+	switch text := strings.TrimSuffix(string(line), "\r\n"); text[0] {
+	case '+', ':':
+		return nil, nil
+	case '-':
+		return errors.New(text[1:]), nil
+	case '$':
+		n, err := strconv.Atoi(text[1:])
+		if err != nil {
+			return nil, err
+		}
+		if n < 0 {
+			return errNil, nil
+		}
+		_, err = in.Discard(n + 2)
+		return nil, err
+	default:
+		return nil, fmt.Errorf("a reply that begins with %q", text[0])
+	}
+}
+
+// runRedis starts a Redis that keeps nothing on disk.
+func runRedis(ctx context.Context, m *machine, host string, args ...string) (addr string, err error) {
+	h := m.Host(host)
+	addr = h.Addr(6379)
+	ip, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	_, err = h.Start(ctx, cluster.Spec{
+		Path: "redis-server", Addr: addr,
+		Args: append([]string{"--bind", ip, "--port", port, "--cluster-announce-ip", ip, "--save", "", "--appendonly", "no"}, args...),
+		Ready: func(ctx context.Context) error {
+			c, err := dialRedis(ctx, addr, 1)
+			if err == nil {
+				err = errors.Join(c.do("ECHO", "ready"), c.Close())
+			}
+			return err
+		},
+	})
+	return addr, err
+}
+
+func startRedis(ctx context.Context, m *machine) (*contender, error) {
+	addr, err := runRedis(ctx, m, "redis")
+	if err != nil {
+		return nil, err
+	}
+	client, err := dialRedis(ctx, addr, memcache.DefaultConns)
+	if err != nil {
+		return nil, err
+	}
+	return &contender{
+		name:  "Redis, one server",
+		get:   func(_ context.Context, key string) error { return client.do("GET", key) },
+		put:   func(_ context.Context, key string, value []byte) error { return client.do("SET", key, value) },
+		close: client.Close,
+	}, nil
+}
+
+// resharding is what came of a fourth master that got its share of a Redis
+// cluster of three.
+type resharding struct {
+	moved uint64
+	took  time.Duration
+}
+
+func measureResharding(ctx context.Context, m *machine, p plan) (*resharding, error) {
+	var addrs []string
+	for i := range 4 {
+		addr, err := runRedis(ctx, m, fmt.Sprintf("redis%d", i+1), "--cluster-enabled", "yes")
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, addr)
+	}
+	if _, err := redisCLI(ctx, append(append([]string{"create"}, addrs[:3]...), "--cluster-yes")...); err != nil {
+		return nil, err
+	}
+	if err := fillRedis(ctx, addrs[:3], p.keys); err != nil {
+		return nil, err
+	}
+	if _, err := redisCLI(ctx, "add-node", addrs[3], addrs[0]); err != nil {
+		return nil, err
+	}
+	// It takes moments until all have heard of the fourth.
+	if err := cluster.WaitFor(ctx, "all masters to know each other", func() error {
+		for _, addr := range addrs {
+			out, err := redisCLI(ctx, "call", addr, "cluster", "info")
+			if err != nil || strings.Count(out, "cluster_known_nodes:4") < len(addrs) || strings.Count(out, "cluster_state:ok") < len(addrs) {
+				return fmt.Errorf("asked %s: %s: %w", addr, out, errors.Join(err, errors.New("not all know of four, and are well")))
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if _, err := redisCLI(ctx, "rebalance", addrs[0], "--cluster-use-empty-masters", "--cluster-pipeline", "1000"); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	ip, port, err := net.SplitHostPort(addrs[3])
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, "redis-cli", "-h", ip, "-p", port, "dbsize").Output()
+	if err != nil {
+		return nil, err
+	}
+	moved, err := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 64)
+	return &resharding{moved, took}, err
+}
+
+func redisCLI(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"--cluster"}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("redis-cli --cluster %s: %w\n%s", args[0], err, out)
+	}
+	return string(out), nil
+}
+
+// fillRedis puts keys into a cluster of masters that have even shares of the
+// slots, in order.
+func fillRedis(ctx context.Context, addrs []string, n int) error {
+	var clients []*redisClient
+	for _, addr := range addrs {
+		c, err := dialRedis(ctx, addr, memcache.DefaultConns)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	ends := []int{5461, 10923, 16384} // as --cluster create has them
+	c := &contender{put: func(_ context.Context, key string, value []byte) error {
+		slot := int(crc16(key) % 16384)
+		at := slices.IndexFunc(ends, func(end int) bool { return slot < end })
+		return clients[at].do("SET", key, value)
+	}}
+	return c.fill(ctx, n)
+}
+
+// crc16 is the one by which Redis has its slots: CRC-16/XMODEM.
+func crc16(key string) (crc uint16) {
+	for i := range len(key) {
+		crc ^= uint16(key[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc
+}
