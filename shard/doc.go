@@ -41,7 +41,9 @@
 //
 // A write may be sent several times and is carried out once: it has a name, by which
 // servers know it again (memcache.OpID; oplanes.go). So a Put with a condition is
-// as safe to repeat as any. A write that is given up fails with
+// as safe to repeat as any, but for one thing: a refusal is not remembered, so that
+// a try which had no answer, and which its own repeat overtakes over another
+// connection and is refused, may be carried out after that. A write that is given up fails with
 // torc.ErrUnknownOutcome if it was ever sent without an answer: it may have
 // happened, and what is still on its way may yet, until a later write of this Table
 // tells the slot's servers that nobody waits for it.
