@@ -41,12 +41,14 @@
 //
 // A write may be sent several times and is carried out once: it has a name, by which
 // servers know it again (memcache.OpID; oplanes.go). So a Put with a condition is
-// as safe to repeat as any, but for one thing: a refusal is not remembered, so that
-// a try which had no answer, and which its own repeat overtakes over another
-// connection and is refused, may be carried out after that. A write that is given up fails with
-// torc.ErrUnknownOutcome if it was ever sent without an answer: it may have
-// happened, and what is still on its way may yet, until a later write of this Table
-// tells the slot's servers that nobody waits for it.
+// as safe to repeat as any, but for one thing: servers don't remember a refusal. A
+// try that had no answer, and whose own repeat overtakes it over another connection
+// and is refused, may be carried out after that.
+//
+// A write that is given up fails with torc.ErrUnknownOutcome if it was ever sent
+// without an answer: it may have happened, and what is still on its way may yet,
+// until a later write of this Table tells the slot's servers that nobody waits for
+// it.
 //
 // Maps come from the masters, each of which is watched for as long as the Table is
 // open; where none is in touch, or doesn't know yet what a server does, servers are
@@ -61,6 +63,7 @@
 //	internal/msg     what they tell each other
 //	internal/link    that over gRPC
 //	internal/demux   gRPC and memcached's protocol on one port
+//	internal/keep    the map in a file, or with an election
 //
 // What is in this package around them is I/O. Every process that speaks for itself
 // is one goroutine which owns a state machine, and others that wait on the network
