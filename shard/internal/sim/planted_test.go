@@ -1,3 +1,5 @@
+//go:build fewslots
+
 package sim
 
 import (

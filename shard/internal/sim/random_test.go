@@ -12,11 +12,10 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/internal/simnet"
-	"github.com/torc-dht/torc/shard/slots"
 )
 
 var (
-	seeds     = flag.Int("sim.seeds", 0, "how many seeds TestAnything tries; 0 is some, with TORC_SOAK set thousands")
+	seeds     = flag.Int("sim.seeds", 0, "how many seeds TestAnything tries; 0 is some, with TORC_SOAK set twenty times as many")
 	firstSeed = flag.Uint64("sim.seed", 1, "the first seed of TestAnything")
 	traceTo   = flag.String("sim.trace", "", "a file for the trace of the first seed")
 )
@@ -24,12 +23,9 @@ var (
 // TestAnything lets faults of all kinds come by chance.
 func TestAnything(t *testing.T) {
 	t.Parallel()
-	n := cmp.Or(*seeds, 20)
-	if *seeds == 0 && slots.Count <= few {
-		n = 300
-	}
+	n := cmp.Or(*seeds, someSeeds)
 	if *seeds == 0 && os.Getenv("TORC_SOAK") != "" {
-		n = 5000
+		n = 20 * someSeeds
 	}
 	for i := range uint64(n) {
 		seed := *firstSeed + i
@@ -161,7 +157,3 @@ func (w *world) heal() {
 		}
 	}
 }
-
-// few is how many slots a table has at most that was made small for tests, by the
-// build tag fewslots: a run then takes a tenth of the time.
-const few = 1000

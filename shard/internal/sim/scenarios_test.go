@@ -42,7 +42,7 @@ func (w *world) outcomes(since int) map[check.Outcome]int {
 func bears(t *testing.T, c config, what func(*world)) {
 	t.Helper()
 	t.Parallel()
-	for seed := range uint64(2) {
+	for seed := range uint64(scenarioSeeds) {
 		c.seed = seed + 1
 		w := settled(t, c)
 		what(w)
