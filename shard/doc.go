@@ -40,10 +40,8 @@
 // the call's context ends or, without a deadline, the time-out of [TableOptions].
 //
 // A write may be sent several times and is carried out once: it has a name, by which
-// servers know it again (memcache.OpID; oplanes.go). So a Put with a condition is
-// as safe to repeat as any, but for one thing: servers don't remember a refusal. A
-// try that had no answer, and whose own repeat overtakes it over another connection
-// and is refused, may be carried out after that.
+// servers know it again (memcache.OpID; oplanes.go), and that of a write that was
+// refused, too. So a Put with a condition is as safe to repeat as any.
 //
 // A write that is given up fails with torc.ErrUnknownOutcome if it was ever sent
 // without an answer: it may have happened, and what is still on its way may yet,

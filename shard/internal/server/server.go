@@ -36,8 +36,11 @@ const (
 	// lost, before copies are made over it again.
 	DefaultDistrust = 5 * time.Second
 	// DefaultWait is how long a call may wait for a slot that can't be served yet
-	// but may be soon: the time in which a dead server's slots are.
-	DefaultWait = 3 * time.Second
+	// but may be soon: longer than a slot stops for that is handed over, so that
+	// nobody notices. A dead server's slots take longer; but whoever waits for one
+	// of those holds up all that is behind him on his connection, so he is told to
+	// come again.
+	DefaultWait = 40 * time.Millisecond
 	// DefaultRemember is for how long a client's last writes are known, so that
 	// one that is repeated is not carried out twice.
 	DefaultRemember = 10 * time.Minute

@@ -30,6 +30,9 @@ type rig struct {
 
 const bootOf = slots.Boot(100)
 
+// patient is how long calls wait here, so that a test may see them do so.
+const patient = 3 * time.Second
+
 func newRig(t *testing.T, n, copies int) *rig {
 	r := &rig{
 		t: t, now: server.Time{Mono: int64(time.Hour), Wall: int64(1e18)},
@@ -39,7 +42,7 @@ func newRig(t *testing.T, n, copies int) *rig {
 	r.m.Epoch = slots.Epoch{Term: 1, Boot: 7}
 	for i := range n {
 		boot := bootOf + slots.Boot(i)
-		r.servers = append(r.servers, server.New(server.Config{Addr: fmt.Sprintf("10.0.0.%d:1", i), Boot: boot, Limit: 1 << 20}))
+		r.servers = append(r.servers, server.New(server.Config{Addr: fmt.Sprintf("10.0.0.%d:1", i), Boot: boot, Limit: 1 << 20, Wait: patient}))
 		r.m.Servers = append(r.m.Servers, slots.Server{Addr: fmt.Sprintf("10.0.0.%d:1", i), Boot: boot, Number: uint32(i + 1)})
 	}
 	for _, s := range r.servers {
@@ -289,7 +292,7 @@ func TestAlone(t *testing.T) {
 	r.pass(2 * time.Second)
 	q = r.do(0, "a", "", msg.Op{})
 	r.want(q, "") // without the master's promise
-	r.pass(server.DefaultWait + time.Second)
+	r.pass(patient + time.Second)
 	r.want(q, "unavailable")
 }
 
@@ -402,6 +405,27 @@ func TestRepeat(t *testing.T) {
 	r.get(1, "k", "y")
 	r.want(r.do(1, "k", "z", msg.Op{Client: 5, Number: 3, Oldest: 3}), "done")
 	r.want(r.do(1, "k", "x", op), "answered")
+}
+
+// Who is leaving and hears from a peer of a map without it may go: it does not begin
+// anew.
+func TestLeftByAPeersWord(t *testing.T) {
+	r := newRig(t, 2, 1)
+	r.fresh()
+	r.servers[1].Leave(r.now)
+	r.settle()
+	if n := len(told[*msg.Leave](r, 1)); n == 0 {
+		t.Fatal("the master was not asked")
+	}
+	without := r.m.Clone()
+	without.Epoch.Counter++
+	without.Servers = without.Servers[:1]
+	r.servers[1].Receive(r.now, bootOf, &msg.MapUpdate{Map: without})
+	if s := r.servers[1]; !s.Released() || s.Reset() {
+		t.Errorf("released: %v, to begin anew: %v", s.Released(), s.Reset())
+	}
+	q := r.do(1, "k", "", msg.Op{})
+	r.want(q, "moved 10.0.0.0:1")
 }
 
 // A write that was refused stays refused, whatever has become of the key: its
