@@ -54,6 +54,9 @@ func (s *Server) adopt(m *slots.Map) {
 // leaving: a peer told it before the master did.
 func (s *Server) expel() {
 	s.reset, s.released = !s.goAway, s.goAway
+	for _, p := range s.order {
+		p.index = slots.None // it was one in another map
+	}
 	for i := range s.slots {
 		if sl := &s.slots[i]; sl.role != none {
 			s.lose(sl)
@@ -171,7 +174,9 @@ func (s *Server) begin(sl *slot, row *slots.Row) {
 }
 
 // promote makes a copy the primary. Writes that may have had no answer yet wait
-// for the other copies, which undo what this one hasn't got.
+// for the other copies, which undo what this one hasn't got: after they have been
+// sent all that it has, since some of it may have been answered, and should this
+// server die meanwhile one of them has to go on with it.
 func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	if !sl.whole {
 		s.faults++
@@ -184,20 +189,15 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 	}
 	s.reign(sl)
 	s.adoptCopies(sl, row)
-	tail := s.takeTail(sl)
-	since := sl.seq
-	if len(tail) > 0 {
-		s.sometimes("promotion with writes to send again")
-		since = tail[0].item.Seq - 1
-	}
 	for i := range sl.copies {
 		if c := &sl.copies[i]; c.state != slots.Filling {
 			c.begun, c.sent = true, true
-			c.peer.push(sl, msg.Item{Kind: msg.Resync, Slot: sl.id, Seq: since}, nil, false, s.now.Mono)
-			c.peer.resync = c.peer.last()
 		}
 	}
-	for _, u := range tail {
+	for i, u := range s.takeTail(sl) {
+		if i == 0 {
+			s.sometimes("promotion with writes to send again")
+		}
 		at := sl.entries[u.item.Entry.Key]
 		if at == nil && u.item.Entry.Key != "" {
 			gone := u.item.Entry // removed by this write or one after it
@@ -205,6 +205,11 @@ func (s *Server) promote(sl *slot, row *slots.Row, end int64) {
 			at, _ = s.put(sl, gone)
 		}
 		s.spread(sl, at, u.item)
+	}
+	for i := range sl.copies {
+		if c := &sl.copies[i]; c.begun {
+			c.peer.push(sl, msg.Item{Kind: msg.Resync, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
+		}
 	}
 }
 
@@ -251,9 +256,9 @@ func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 	case sl.role == copying:
 		if state == slots.Filling && (sl.state != slots.Filling || sl.primary != primary) {
 			s.empty(sl) // it was dropped, or what it got came from another
-		} else if sl.primary != primary {
+		} else if sl.primary != primary || s.skipped {
 			// The former one may say that they were answered, meaning that they
-			// are its no more.
+			// are its no more; also one that is primary again.
 			sl.tail = s.takeTail(sl)
 		}
 	case sl.role == gone && state != slots.Filling:

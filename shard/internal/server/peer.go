@@ -18,9 +18,7 @@ type peer struct {
 	acked uint64
 	sent  uint64 // on this connection
 	open  fifo[opened]
-	// resync is the number of the last Resync.
-	resync uint64
-	full   bool // it takes no more bytes
+	full  bool // it takes no more bytes
 
 	// Items from it.
 	taken  uint64
@@ -86,13 +84,8 @@ func (p *peer) push(sl *slot, it msg.Item, w *write, waits bool, now int64) {
 	}
 }
 
-// answered is the number up to which nothing will have to be undone. That is not
-// known while a Resync is on its way: of an earlier reign there may be writes that
-// were lost with it.
+// answered is the number up to which nothing will have to be undone.
 func (p *peer) answered() uint64 {
-	if p.acked < p.resync {
-		return 0
-	}
 	for p.open.len() > 0 && p.open.at(0).w.done {
 		p.open.pop()
 	}

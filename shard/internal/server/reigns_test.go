@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -238,5 +239,48 @@ func TestAckIsRepeated(t *testing.T) {
 	r.pass(time.Second)
 	if len(told[*msg.Filled](r, 0)) == 0 {
 		t.Error("the master isn't told that the copy is filled")
+	}
+}
+
+// A slot is handed over while copies don't know yet that its last writes were
+// answered. Its new primary dies while it sends them again: they are there.
+func TestAnsweredWritesAreNeverUndone(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.fresh()
+	r.joined(1)
+	r.joined(2)
+	const n = 400 // more than go into one batch
+	var all []*request
+	for i := range n {
+		q := &request{value: []byte("x")}
+		q.call = server.Call{Keys: [][]byte{fmt.Append(nil, 1+i*slots.Count)}, Exec: q}
+		r.servers[0].Do(r.now, &q.call)
+		all = append(all, q)
+	}
+	r.settle()
+	for _, q := range all {
+		r.want(q, "done")
+	}
+	r.giveUp(0, 1)
+	r.part(0, 1)
+	r.part(0, 2)
+	r.part(1, 2)
+	r.late = map[[2]int]bool{{1, 2}: true}
+	r.rows(func(row *slots.Row) {
+		row.Primary = 1
+		row.Remove(1)
+		row.Set(0, slots.InSync)
+	}, 1)
+	for _, m := range r.underWay {
+		r.servers[2].Receive(r.now, bootOf+1, m)
+		if _, ok := m.(*msg.Batch); ok {
+			break // the others are lost
+		}
+	}
+	r.dead[0], r.dead[1] = true, true
+	r.depose(2, []int{0, 1}, 2)
+	r.pass(2 * time.Second)
+	for _, q := range all {
+		r.get(2, string(q.call.Keys[0]), "x")
 	}
 }

@@ -53,8 +53,9 @@ type slot struct {
 	primary slots.Boot  // whose copy it is
 	state   slots.State // as a copy
 	handTo  *peer       // whom the primary gives it up to
-	// tail are the writes of its last primary that may have had no answer, once
-	// it has another: that one's Resync comes to them.
+	// tail are the writes of its last primary that may have had no answer, in
+	// order, once it has another: that one sends them again, or undoes them by its
+	// Resync.
 	tail []undone
 	// logged counts its writes in the undo logs of peers.
 	logged int

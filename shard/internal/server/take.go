@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -18,9 +19,9 @@ type undone struct {
 
 // trim forgets what won't be undone. A peer that is ahead of this server may have
 // lost slots that this server takes for its own still, and with them writes that
-// have had no answer; one that is behind may have to send a Resync yet.
+// have had no answer.
 func (s *Server) trim(p *peer, e slots.Epoch, answered uint64) {
-	if s.epoch() != e {
+	if s.epoch().Before(e) {
 		return
 	}
 	n := 0
@@ -90,7 +91,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool 
 		sl.begun, sl.seq = true, it.Seq
 		return true
 	case msg.Resync:
-		s.resync(sl, it.Seq)
+		s.undo(sl, it.Seq)
 		return true
 	}
 	if !sl.begun {
@@ -98,11 +99,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool 
 	}
 	switch it.Kind {
 	case msg.Write:
-		if it.Seq > sl.seq {
-			was := s.apply(sl, it)
-			p.undo = append(p.undo, undone{number, *it, was})
-			sl.logged++
-		}
+		s.takeWrite(p, sl, number, it)
 	case msg.Chunk:
 		for i := range it.Entries {
 			s.put(sl, it.Entries[i])
@@ -136,10 +133,37 @@ func (s *Server) apply(sl *slot, it *msg.Item) (was *msg.Entry) {
 	return was
 }
 
-// resync undoes the writes of a slot after seq that may have had no answer: the
-// slot's new primary sends those that it has itself next.
-func (s *Server) resync(sl *slot, seq uint64) {
-	tail := s.takeTail(sl)
+// takeWrite takes a write. If the former primary has sent it already it stands, and
+// may still have to be undone. If that one's was another, then it has had no answer,
+// nor has any after it: the present primary would have it.
+func (s *Server) takeWrite(p *peer, sl *slot, number uint64, it *msg.Item) {
+	if i, ok := slices.BinarySearchFunc(sl.tail, it.Seq, func(u undone, seq uint64) int { return cmp.Compare(u.item.Seq, seq) }); ok {
+		u := sl.tail[i]
+		if sameWrite(&u.item, it) {
+			sl.tail = sl.tail[i+1:] // what is before had its answer, or it would be sent again
+			u.number = number
+			p.undo = append(p.undo, u)
+			sl.logged++
+			return
+		}
+		s.undo(sl, it.Seq-1)
+	}
+	if it.Seq > sl.seq {
+		p.undo = append(p.undo, undone{number, *it, s.apply(sl, it)})
+		sl.logged++
+	}
+}
+
+func sameWrite(a, b *msg.Item) bool {
+	v, w := &a.Entry, &b.Entry
+	return a.Op == b.Op && v.Key == w.Key && bytes.Equal(v.Value, w.Value) && v.Flags == w.Flags && v.Marks == w.Marks &&
+		v.Gone == w.Gone && v.Version == w.Version && v.Expires == w.Expires
+}
+
+// undo undoes the writes of a slot's tail after seq: its primary hasn't got them.
+func (s *Server) undo(sl *slot, seq uint64) {
+	tail := sl.tail
+	sl.tail = nil
 	for _, u := range slices.Backward(tail) {
 		if u.item.Seq <= seq {
 			continue
