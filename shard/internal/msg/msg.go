@@ -175,7 +175,7 @@ const (
 	Chunk              // Entries that were there before
 	Past               // Ops that were answered before
 	End                // the copy has all of the slot
-	Resync             // from a new primary: the copy undoes its writes after Seq that may have had no answer
+	Resync             // from a new primary, after all that it has: the copy undoes former primaries' writes after Seq
 )
 
 // Item is one step of a slot's copy.

@@ -101,3 +101,28 @@ func TestWritesOfABusyClientAreForgotten(t *testing.T) {
 		t.Errorf("%d writes are remembered, want 1: %v", len(ops), ops)
 	}
 }
+
+// A copy doesn't answer, and no map comes: whoever waits is told at last that
+// nobody knows. The write stands.
+func TestAnswersAreNotHeldForEver(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.joined(1)
+	r.part(0, 1)
+	op := msg.Op{Client: 5, Number: 1, Oldest: 1}
+	w := r.do(0, "1", "x", op)
+	again := r.do(0, "1", "x", op)
+	read := r.do(0, "1", "", msg.Op{})
+	r.pass(server.DefaultHold - time.Second)
+	r.want(w, "")
+	r.want(again, "")
+	r.want(read, "")
+	r.pass(2 * time.Second)
+	r.want(w, "unknown")
+	r.want(again, "unknown")
+	r.want(read, "unavailable")
+	r.mend(0, 1)
+	r.pass(time.Second)
+	r.get(0, "1", "x")
+	r.want(r.do(0, "1", "x", op), "done before")
+}

@@ -16,10 +16,10 @@ type Call struct {
 	// Exec is what it does.
 	Exec Executor
 
-	parkedAt int64
-	wrote    bool // it has written
-	failed   bool // it has its failure, and gets no other
-	holds    int  // writes that its answer waits for, and that know of it
+	parkedAt int64 // when it came
+	wrote    bool  // it has written
+	failed   bool  // it has its failure, and gets no other
+	holds    int   // writes that its answer waits for, and that know of it
 }
 
 // Executor is what a Call does.

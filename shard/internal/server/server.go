@@ -41,6 +41,10 @@ const (
 	// of those holds up all that is behind him on his connection, so he is told to
 	// come again.
 	DefaultWait = 40 * time.Millisecond
+	// DefaultHold is for how long an answer is held back for copies, or for who
+	// has to allow it: longer than it takes to go on without who is dead. Nobody
+	// may come to allow it, and a connection that waits takes nothing else.
+	DefaultHold = 5 * time.Second
 	// DefaultRemember is for how long a client's last writes are known, so that
 	// one that is repeated is not carried out twice.
 	DefaultRemember = 10 * time.Minute
@@ -56,8 +60,8 @@ type Config struct {
 	Limit uint64 // bytes that it may hold, by its own count
 
 	// Zero values mean the defaults.
-	Lease, Margin, Renew, Patience, Distrust, Wait, Remember time.Duration
-	Window                                                   int
+	Lease, Margin, Renew, Patience, Distrust, Wait, Hold, Remember time.Duration
+	Window                                                         int
 
 	// Planted are mistakes that tests make on purpose, to see that they are
 	// found.
@@ -83,6 +87,7 @@ func (c *Config) setDefaults() {
 	c.Patience = cmp.Or(c.Patience, DefaultPatience)
 	c.Distrust = cmp.Or(c.Distrust, DefaultDistrust)
 	c.Wait = cmp.Or(c.Wait, DefaultWait)
+	c.Hold = cmp.Or(c.Hold, DefaultHold)
 	c.Remember = cmp.Or(c.Remember, DefaultRemember)
 	c.Window = cmp.Or(c.Window, DefaultWindow)
 }
@@ -128,6 +133,7 @@ type Server struct {
 	waking   bool         // slots wait for promises to end
 	out      []Out
 	sweepAt  int
+	heldAt   int64 // when it was last seen to answers that are held too long, by Mono
 	keys     uint64
 	bytes    uint64
 	reset    bool

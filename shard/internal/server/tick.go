@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/torc-dht/torc/shard/internal/msg"
@@ -35,7 +36,35 @@ func (s *Server) Tick(now Time) {
 	if s.goAway && !s.released && now.Mono-s.askedGo >= int64(s.cfg.Patience) {
 		s.askToGo()
 	}
+	s.tire()
 	s.sweep()
+}
+
+// tire fails calls whose answers have been held back for too long. Their writes
+// stand, and may yet be undone.
+func (s *Server) tire() {
+	if s.held == 0 || s.now.Mono-s.heldAt < int64(s.cfg.Renew) {
+		return
+	}
+	s.heldAt = s.now.Mono
+	for i := range s.slots {
+		sl := &s.slots[i]
+		for j := range sl.writes.len() {
+			w := *sl.writes.at(j)
+			w.calls = slices.DeleteFunc(w.calls, func(c *Call) bool {
+				if s.now.Mono-c.parkedAt < int64(s.cfg.Hold) {
+					return false
+				}
+				f := Failure{Kind: Unavailable, Epoch: s.cur.Epoch}
+				if c.wrote || c.Op.Client != 0 {
+					f.Kind = Unknown
+				}
+				s.fail(c, f)
+				s.release(c)
+				return true
+			})
+		}
+	}
 }
 
 // beat gives the master a sign of life, and asks for its promise.
