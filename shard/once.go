@@ -73,12 +73,19 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		return fail("", judge(err).err)
 	}
 	server, hops, pause := o.Server, 0, shortestRest
-	var last error // how the last attempt failed that was not cut short
-	unknown := false
+	// What is told of is the last attempt that was not cut short, and at whom.
+	var last error
+	at, unknown := "", false
+	note := func(server string, err error) {
+		if last == nil || ctx.Err() == nil {
+			last, at = err, server
+		}
+	}
 	for {
 		if server == "" {
 			if server, err = o.locate(ctx, c.key); err != nil {
-				return fail("", &gaveUp{last: telling(ctx, err, last), unknown: unknown})
+				note("", err)
+				return fail(at, &gaveUp{last: last, unknown: unknown})
 			}
 		}
 		if item, err = o.try(ctx, server, c); err == nil {
@@ -86,7 +93,8 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		}
 		j := judge(err)
 		unknown = unknown || j.sent && c.verb != opGet
-		switch last = telling(ctx, j.err, last); {
+		note(server, j.err)
+		switch {
 		case j.verdict == final && errors.Is(j.err, torc.ErrNotFound):
 			return fail("", j.err)
 		case j.verdict == final:
@@ -99,7 +107,7 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 			continue
 		}
 		if !rest(ctx, &pause) {
-			return fail(server, &gaveUp{last: last, unknown: unknown})
+			return fail(at, &gaveUp{last: last, unknown: unknown})
 		}
 		server, hops = o.Server, 0
 	}
@@ -129,20 +137,13 @@ func (o *Once) locate(ctx context.Context, key string) (string, error) {
 		case errors.Is(err, link.ErrForeign), errors.Is(err, link.ErrVersion):
 			return "", err
 		}
-		last = telling(ctx, err, last)
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		if !rest(ctx, &pause) {
 			return "", last
 		}
 	}
-}
-
-// telling returns the failure to tell of: that of an attempt, or where the end of
-// ctx has cut that short, the one before, if there was any.
-func telling(ctx context.Context, err, before error) error {
-	if ctx.Err() != nil && before != nil {
-		return before
-	}
-	return err
 }
 
 // rest waits before the next attempt, each time longer, and says whether there is

@@ -185,7 +185,7 @@ func movesText(moves []shard.Move, style terminal.Style) string {
 func troubleText(st shard.Status, style terminal.Style) string {
 	var b strings.Builder
 	for _, f := range st.Failed {
-		text := plural(uint64(f.Slots), "slot waits", "slots wait") + " for " + f.Addr + ": start it again, or give up what only it had: torc shard forget " + f.Addr
+		text := plural(uint64(f.Slots), "slot waits", "slots wait") + " for " + f.Addr + ", which alone has them; if that process is gone for good: torc shard forget " + f.Addr
 		if stateOf(st, f.Addr) == shard.ServerUnheard {
 			text = plural(uint64(f.Slots), "slot waits", "slots wait") + " for " + f.Addr + ", which this master hasn't heard yet"
 		}

@@ -32,7 +32,7 @@ h:1     up          1,234,567  98.8 MB  2.0 GB  13,860   9,240   0
 h:2     dead, full  0          0 B      0 B     4,620    0       0
 h:3     up          0          0 B      0 B     0        0       9,240
 h:1 -> h:3  2,310 of 9,240 slots  308,642 keys  24.7 MB  310,000 keys/s
-4,620 slots wait for h:2: start it again, or give up what only it had: torc shard forget h:2
+4,620 slots wait for h:2, which alone has them; if that process is gone for good: torc shard forget h:2
 9,240 slots have one copy only
 `
 	if got := statusText(moving(), terminal.Style{}); got != want {
