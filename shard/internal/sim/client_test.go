@@ -259,11 +259,7 @@ func (n *clientNode) Receive(now time.Duration, c simnet.Conn, m any) {
 		q.doubt = q.doubt || q.tagged()
 	case server.Unavailable:
 	case server.Unknown:
-		q.doubt = true
-		if !q.reads() {
-			if q.tagged() {
-				n.w.fail("client %d: a tagged write was answered \"unknown\"", n.id)
-			}
+		if q.doubt = true; !q.reads() && !q.tagged() {
 			n.finish(check.Unknown)
 		}
 	case server.Answered:

@@ -146,7 +146,7 @@ func TestCuts(t *testing.T) {
 		{"the master from everybody", func(w *world) func() { return w.net.Isolate(masterAddr) }},
 		{"a server from everybody", func(w *world) func() { return w.net.Isolate("s1") }},
 	} {
-		for _, d := range []time.Duration{300 * time.Millisecond, 1200 * time.Millisecond, 8 * time.Second} {
+		for _, d := range cutsLast {
 			t.Run(fmt.Sprint(c.name, " for ", d), func(t *testing.T) {
 				bears(t, config{}, func(w *world) {
 					undo := c.cut(w)
@@ -182,12 +182,15 @@ func TestSplit(t *testing.T) {
 
 func TestJoinAndLeaveManyTimes(t *testing.T) {
 	bears(t, config{}, func(w *world) {
+		a := w.addServer()
 		for range 20 {
-			a := w.join()
+			w.goneFor[a] = false
+			w.net.Start(a)
 			w.run(400 * time.Millisecond)
 			w.leave(a)
-			if !w.until(10*time.Second, func() bool { return w.nodes[a].left }) {
+			if !w.until(10*time.Second, func() bool { return !w.net.Up(a) }) {
 				w.fail("%s could not leave within 10 s", a)
+				return
 			}
 		}
 	})
