@@ -44,6 +44,7 @@ bench: packages ## the benchmarks, ours beside named peers
 figures: packages ## the tables and plots in docs/figures, from our own code
 	$(GO) run ./internal/figures/churn -out docs/figures
 	$(GO) run ./internal/figures/hitrate -out docs/figures
+	$(GO) run ./internal/figures/shard -out docs/figures
 
 .PHONY: docs
 docs: ## docs/cli and the man pages, from the command tree

@@ -25,7 +25,7 @@ All on one machine with %d cores, callers and servers, over loopback: what is sl
 			thousands(r.get.median()), r.get.times(f.requests[0].get), thousands(r.put.median()), r.put.times(f.requests[0].put))
 	}
 	fmt.Fprintf(w, `
-Redis is asked (GET, SET) by a client made for this that shares connections among goroutines as torc's does: a client library that takes a connection for each request would say more of itself than of Redis, and so would redis-benchmark, which is no Go program, and spends less on its side of two cores.
+Redis is asked (GET, SET) by a client made for this that shares connections among goroutines as torc's does: a client library that takes a connection for each request would say more of itself than of Redis. Its own redis-benchmark, a C program with as many requests at a time on as many connections, spends less of the two cores on its side: it says what the server is capable of, as no Go client sees it.
 
 ## A server joins
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"net"
@@ -198,6 +200,42 @@ func startRedis(ctx context.Context, m *machine) (*contender, error) {
 	}, nil
 }
 
+// redisBenchmark has Redis's own program ask the Redis that startRedis has started:
+// as many requests at a time as our callers make, over as many connections.
+func redisBenchmark(ctx context.Context, m *machine, p plan) (get, put float64, err error) {
+	ip, port, err := net.SplitHostPort(m.Host("redis").Addr(6379))
+	if err != nil {
+		return 0, 0, err
+	}
+	const conns = memcache.DefaultConns
+	n := int(200_000 * p.turn.Seconds()) // takes about a turn
+	out, err := exec.CommandContext(ctx, "redis-benchmark", "-h", ip, "-p", port, "--csv", "-t", "set,get",
+		"-c", strconv.Itoa(conns), "-P", strconv.Itoa(callers/conns), "-n", strconv.Itoa(n),
+		"-d", strconv.Itoa(valueSize), "-r", strconv.Itoa(requestKeys)).Output()
+	if err != nil {
+		return 0, 0, fmt.Errorf("redis-benchmark: %w", err)
+	}
+	lines, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+	if err != nil {
+		return 0, 0, fmt.Errorf("redis-benchmark: %w", err)
+	}
+	for _, line := range lines {
+		switch {
+		case line[0] == "GET":
+			get, err = strconv.ParseFloat(line[1], 64)
+		case line[0] == "SET":
+			put, err = strconv.ParseFloat(line[1], 64)
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("redis-benchmark: %w", err)
+		}
+	}
+	if get == 0 || put == 0 {
+		return 0, 0, fmt.Errorf("redis-benchmark says %q", out)
+	}
+	return get, put, nil
+}
+
 // resharding is what came of a fourth master that got its share of a Redis
 // cluster of three.
 type resharding struct {
@@ -217,22 +255,16 @@ func measureResharding(ctx context.Context, m *machine, p plan) (*resharding, er
 	if _, err := redisCLI(ctx, append(append([]string{"create"}, addrs[:3]...), "--cluster-yes")...); err != nil {
 		return nil, err
 	}
+	if err := agree(ctx, addrs[:3]); err != nil {
+		return nil, err
+	}
 	if err := fillRedis(ctx, addrs[:3], p.keys); err != nil {
 		return nil, err
 	}
 	if _, err := redisCLI(ctx, "add-node", addrs[3], addrs[0]); err != nil {
 		return nil, err
 	}
-	// It takes moments until all have heard of the fourth.
-	if err := cluster.WaitFor(ctx, "all masters to know each other", func() error {
-		for _, addr := range addrs {
-			out, err := redisCLI(ctx, "call", addr, "cluster", "info")
-			if err != nil || strings.Count(out, "cluster_known_nodes:4") < len(addrs) || strings.Count(out, "cluster_state:ok") < len(addrs) {
-				return fmt.Errorf("asked %s: %s: %w", addr, out, errors.Join(err, errors.New("not all know of four, and are well")))
-			}
-		}
-		return nil
-	}); err != nil {
+	if err := agree(ctx, addrs); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -250,6 +282,24 @@ func measureResharding(ctx context.Context, m *machine, p plan) (*resharding, er
 	}
 	moved, err := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 64)
 	return &resharding{moved, took}, err
+}
+
+// agree waits until the masters of a cluster, which are all that there are, know
+// each other and serve.
+func agree(ctx context.Context, addrs []string) error {
+	known := fmt.Sprintf("cluster_known_nodes:%d", len(addrs))
+	return cluster.WaitFor(ctx, "all masters of Redis to know each other", func() error {
+		for _, addr := range addrs {
+			out, err := redisCLI(ctx, "call", addr, "cluster", "info")
+			if err != nil {
+				return err
+			}
+			if strings.Count(out, known) < len(addrs) || strings.Count(out, "cluster_state:ok") < len(addrs) {
+				return fmt.Errorf("asked by way of %s, they say: %s", addr, out)
+			}
+		}
+		return nil
+	})
 }
 
 func redisCLI(ctx context.Context, args ...string) (string, error) {

@@ -25,6 +25,11 @@ type requests struct {
 	get, put rate
 }
 
+func (r *requests) add(get, put float64) {
+	r.get.rounds = append(r.get.rounds, get)
+	r.put.rounds = append(r.put.rounds, put)
+}
+
 // rate is of all rounds, in requests a second.
 type rate struct{ rounds []float64 }
 
@@ -92,6 +97,7 @@ func measureRequests(ctx context.Context, m *machine, p plan, redis bool) (all [
 		}
 	}
 	value := make([]byte, valueSize)
+	own := requests{name: "Redis, asked by redis-benchmark"}
 	for range p.rounds {
 		for i, c := range contenders {
 			get, err := turn(ctx, p.turn, func(ctx context.Context, key string) error { return c.get(ctx, key) })
@@ -102,9 +108,18 @@ func measureRequests(ctx context.Context, m *machine, p plan, redis bool) (all [
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
-			all[i].get.rounds = append(all[i].get.rounds, get)
-			all[i].put.rounds = append(all[i].put.rounds, put)
+			all[i].add(get, put)
 		}
+		if redis {
+			get, put, err := redisBenchmark(ctx, m, p)
+			if err != nil {
+				return nil, err
+			}
+			own.add(get, put)
+		}
+	}
+	if redis {
+		all = append(all, own)
 	}
 	return all, nil
 }
