@@ -126,3 +126,25 @@ func TestAnswersAreNotHeldForEver(t *testing.T) {
 	r.get(0, "1", "x")
 	r.want(r.do(0, "1", "x", op), "done before")
 }
+
+// A server that was stopped for a while doesn't take for the silence of others what
+// was its own.
+func TestOwnSleepIsNobodysSilence(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.joined(1)
+	q := &request{value: []byte("x")}
+	q.call = server.Call{Keys: [][]byte{[]byte("1")}, Exec: q}
+	r.servers[0].Do(r.now, &q.call)
+	told[*msg.DropCopy](r, 0)
+	r.now.Mono += int64(3 * time.Second)
+	r.servers[0].Tick(r.now) // what has come meanwhile is not taken in yet
+	if silent := r.servers[0].Silent(r.now); len(silent) > 0 {
+		t.Errorf("%v are silent", silent)
+	}
+	r.settle()
+	if d := told[*msg.DropCopy](r, 0); len(d) > 0 {
+		t.Errorf("the master was asked: %v", d)
+	}
+	r.want(q, "done")
+}

@@ -132,6 +132,8 @@ type Server struct {
 	handing  []slots.Slot // being given up, or given up and nobody's yet
 	waking   bool         // slots wait for promises to end
 	out      []Out
+	ticked   int64 // when the last Tick was, by Mono
+	awake    int64 // since when this server has run without a gap, by Mono
 	sweepAt  int
 	heldAt   int64 // when it was last seen to answers that are held too long, by Mono
 	keys     uint64

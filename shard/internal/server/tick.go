@@ -17,9 +17,16 @@ const askAgain = 10
 // in a minute, at 50 Ticks a second.
 const sweepSlots = 10
 
+// slept is how long a gap between two Ticks is this server's own sleep, and nobody
+// else's silence: what they sent meanwhile is yet to be taken in.
+const slept = 200 * time.Millisecond
+
 // Tick does what is due.
 func (s *Server) Tick(now Time) {
-	s.now = now
+	if s.now = now; now.Mono-s.ticked >= int64(slept) {
+		s.awake = now.Mono
+	}
+	s.ticked = now.Mono
 	if s.reset {
 		return
 	}
@@ -122,11 +129,11 @@ func (s *Server) reason(late time.Duration) string {
 // and nobody waits for it.
 func (s *Server) lateness(p *peer) (late time.Duration) {
 	if !p.up && p.owed && p.queue.len() > 0 {
-		return time.Duration(s.now.Mono - p.queue.at(0).at)
+		return time.Duration(s.now.Mono - max(p.queue.at(0).at, s.awake))
 	}
 	for i := range p.queue.len() {
 		if q := p.queue.at(i); q.waits && !q.w.done {
-			late = time.Duration(s.now.Mono - q.at)
+			late = time.Duration(s.now.Mono - max(q.at, s.awake))
 			break
 		}
 	}
@@ -137,7 +144,7 @@ func (s *Server) lateness(p *peer) (late time.Duration) {
 // so long that it is time to go on without it: before its last promise is over, if
 // there ever was one.
 func (s *Server) mute(p *peer) bool {
-	last := max(p.metAt, p.granted-int64(s.cfg.Lease-s.cfg.Margin))
+	last := max(p.metAt, s.awake, p.granted-int64(s.cfg.Lease-s.cfg.Margin))
 	return s.now.Mono-last >= 2*int64(s.cfg.Patience) && s.needs(p)
 }
 
@@ -212,12 +219,12 @@ func (s *Server) Settled() bool {
 // lost packets, TCP sends them again later and later, and comes back seconds after
 // the network has.
 func (s *Server) Silent(now Time) (silent []slots.Boot) {
-	if m := &s.master; m.up && now.Mono-m.heard >= int64(s.cfg.Lease) {
+	if m := &s.master; m.up && now.Mono-max(m.heard, s.awake) >= int64(s.cfg.Lease) {
 		m.heard = now.Mono
 		silent = append(silent, Master)
 	}
 	for _, p := range s.order {
-		if p.up && p.index != slots.None && now.Mono-p.heard >= int64(s.cfg.Lease) {
+		if p.up && p.index != slots.None && now.Mono-max(p.heard, s.awake) >= int64(s.cfg.Lease) {
 			p.heard = now.Mono
 			silent = append(silent, p.boot)
 		}
