@@ -148,3 +148,27 @@ func TestOwnSleepIsNobodysSilence(t *testing.T) {
 	}
 	r.want(q, "done")
 }
+
+// What is remembered of a slot goes in parts, however much it is.
+func TestFillOfManyWrites(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	const n = 5000
+	for i := range n {
+		r.want(r.do(0, "1", "x", msg.Op{Client: 5, Number: uint64(i + 1)}), "done")
+	}
+	r.late = map[[2]int]bool{{0, 1}: true}
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
+	for _, m := range r.underWay {
+		if b, ok := m.(*msg.Batch); ok {
+			for _, it := range b.Items {
+				if len(it.Ops) > 1000 {
+					t.Errorf("%d writes in one item", len(it.Ops))
+				}
+			}
+		}
+	}
+	if _, ops := r.servers[1].Dump(1); len(ops) != n {
+		t.Errorf("the copy remembers %d writes, not %d", len(ops), n)
+	}
+}

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"slices"
+	"unsafe"
+
 	"github.com/torc-dht/torc/shard/internal/msg"
 	"github.com/torc-dht/torc/shard/slots"
 )
@@ -8,6 +11,10 @@ import (
 // chunkBytes is how large a part of a fill is, and so how long a call may wait
 // behind the making of it.
 const chunkBytes = 32 << 10
+
+// chunkOps is how many of the writes that are remembered go into one item: as much
+// as fits into a chunk. There may be so many that no frame would take them.
+const chunkOps = chunkBytes / int(unsafe.Sizeof(msg.Op{}))
 
 // slotBytes is what a slot counts for besides its entries.
 const slotBytes = 128
@@ -80,19 +87,16 @@ func (s *Server) fillSome(p *peer) {
 			continue
 		}
 		if p.cursor < 0 {
-			p.push(sl, msg.Item{Kind: msg.Begin, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
-			if ops := sl.past(); len(ops) > 0 {
-				p.push(sl, msg.Item{Kind: msg.Past, Slot: sl.id, Seq: sl.seq, Ops: ops}, nil, false, s.now.Mono)
+			s.pushFill(p, sl, msg.Item{Kind: msg.Begin}, 0)
+			for ops := range slices.Chunk(sl.past(), chunkOps) {
+				sent += s.pushFill(p, sl, msg.Item{Kind: msg.Past, Ops: ops}, len(ops)*int(unsafe.Sizeof(msg.Op{})))
 			}
 			c.begun = true
 			p.cursor = len(sl.list)
 		}
 		sent += s.fillChunk(p, sl, chunkBytes-sent)
 		if p.cursor == 0 || s.cfg.Planted.SwitchEarly {
-			p.push(sl, msg.Item{Kind: msg.End, Slot: sl.id, Seq: sl.seq}, nil, false, s.now.Mono)
-			p.queue.at(p.queue.len() - 1).fill = slotBytes
-			p.filling += slotBytes
-			sent += slotBytes
+			sent += s.pushFill(p, sl, msg.Item{Kind: msg.End}, slotBytes)
 			c.sent = true
 			p.next, p.cursor = p.next+1, -1
 		}
@@ -118,12 +122,18 @@ func (s *Server) fillChunk(p *peer, sl *slot, room int) (sent int) {
 	if len(entries) == 0 {
 		return 0
 	}
-	p.push(sl, msg.Item{Kind: msg.Chunk, Slot: sl.id, Seq: sl.seq, Entries: entries}, nil, false, s.now.Mono)
-	p.queue.at(p.queue.len() - 1).fill = sent
-	p.filling += sent
 	p.fillKeys += uint64(len(entries))
 	p.fillBytes += uint64(sent)
-	return sent
+	return s.pushFill(p, sl, msg.Item{Kind: msg.Chunk, Entries: entries}, sent)
+}
+
+// pushFill sends p a part of a slot's fill, of so many bytes, which it returns.
+func (s *Server) pushFill(p *peer, sl *slot, it msg.Item, bytes int) int {
+	it.Slot, it.Seq = sl.id, sl.seq
+	p.push(sl, it, nil, false, s.now.Mono)
+	p.queue.at(p.queue.len() - 1).fill = bytes
+	p.filling += bytes
+	return bytes
 }
 
 // checkFilled tells the master when p has all that it is to be filled with.
