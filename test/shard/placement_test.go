@@ -33,6 +33,7 @@ func TestModulo(t *testing.T) {
 			s.join()
 		}
 		s.settle()
+		s.number()
 		for key := 1; key <= 100; key++ {
 			if owners := s.owners(strconv.Itoa(key)); !slices.Equal(owners, []int{key%n + 1}) {
 				t.Errorf("of %d servers key %d is answered for by %v, want %d", n, key, owners, key%n+1)
@@ -142,15 +143,32 @@ func TestMinimal(t *testing.T) {
 	}
 }
 
+// number puts the servers in the order in which they joined, which is that of their
+// start, unless the machine was so busy that one was taken for dead and joined anew.
+func (s *store) number() {
+	s.t.Helper()
+	place := make(map[string]int)
+	for i, v := range s.status().Servers {
+		place[v.Addr] = i
+	}
+	slices.SortStableFunc(s.servers, func(a, b *server) int { return place["127.0.0.1:"+a.port] - place["127.0.0.1:"+b.port] })
+}
+
+// status returns what torc shard status tells.
+func (s *store) status() (st torcshard.Status) {
+	s.t.Helper()
+	r := call(s.t, "torc", "shard", "status", "--master", "127.0.0.1:"+s.master, "--json")
+	if err := json.Unmarshal([]byte(r.stdout), &st); err != nil {
+		s.t.Fatalf("%v: %+v", err, r)
+	}
+	return st
+}
+
 // checkBalance holds that no server has more than one slot more than another, of
 // primaries and of backups.
 func (s *store) checkBalance() {
 	s.t.Helper()
-	r := call(s.t, "torc", "shard", "status", "--master", "127.0.0.1:"+s.master, "--json")
-	var st torcshard.Status
-	if err := json.Unmarshal([]byte(r.stdout), &st); err != nil {
-		s.t.Fatalf("%v: %+v", err, r)
-	}
+	st := s.status()
 	if len(st.Servers) != len(s.servers) || st.Single != 0 || len(st.Failed) != 0 {
 		s.t.Errorf("of %d servers, a status of %+v", len(s.servers), st)
 	}
