@@ -282,7 +282,7 @@ func (s *Server) recheck(p *peer) {
 			continue
 		}
 		c := q.w.slot.copyAt(p)
-		switch waits := c != nil && c.state != slots.Filling; {
+		switch waits := c != nil && c.counts(); {
 		case waits && !q.waits: // it joins
 			q.w.waiting++
 			q.waits = true
@@ -314,6 +314,7 @@ type barrier struct {
 type mark struct {
 	peer *peer
 	upto uint64
+	fill bool // and a fill that is yet to be sent
 }
 
 // bar sets up the barrier of the map that was just adopted.
@@ -323,13 +324,14 @@ func (s *Server) bar() {
 		for _, c := range s.slots[i].copies {
 			if c.state == slots.Joining {
 				c.peer.joins = true
+				c.peer.lacks = c.peer.lacks || !c.sent
 			}
 		}
 	}
 	for _, p := range s.order {
 		if p.joins {
-			p.joins = false
-			b.marks = append(b.marks, mark{p, p.last()})
+			b.marks = append(b.marks, mark{p, p.last(), p.lacks})
+			p.joins, p.lacks = false, false
 		}
 	}
 	if len(b.marks) == 0 {
@@ -353,7 +355,7 @@ func (s *Server) checkAcked() {
 
 func (b *barrier) passed(writes *genCount) bool {
 	for _, m := range b.marks {
-		if m.peer.acked < m.upto {
+		if m.peer.acked < m.upto || m.fill && !m.peer.filled() {
 			return false
 		}
 	}

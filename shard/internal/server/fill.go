@@ -20,7 +20,8 @@ const chunkOps = chunkBytes / int(unsafe.Sizeof(msg.Op{}))
 const slotBytes = 128
 
 // planFill notes which slots of p have to be filled and are not yet. One that is
-// under way goes on.
+// under way goes on. A copy may be Joining already: the fill was reported before it
+// began again.
 func (s *Server) planFill(p *peer) {
 	var under []slots.Slot
 	if p.next < len(p.fill) && p.cursor >= 0 {
@@ -33,10 +34,10 @@ func (s *Server) planFill(p *peer) {
 	for i := range s.slots {
 		if sl := &s.slots[i]; sl.mine() && (len(under) == 0 || sl.id != under[0]) {
 			c := sl.copyAt(p)
-			if c == nil || c.state != slots.Filling {
+			if c == nil {
 				continue
 			}
-			if p.owed = true; !c.sent {
+			if p.owed = p.owed || c.state == slots.Filling; !c.sent {
 				if c.begun {
 					s.sometimes("fill begins again")
 				}
@@ -48,7 +49,7 @@ func (s *Server) planFill(p *peer) {
 	if len(under) == 0 {
 		p.cursor = -1
 	} else {
-		p.owed = true
+		p.owed = p.owed || s.slots[under[0]].copyAt(p).state == slots.Filling
 	}
 	p.fill, p.next, p.filledAt = plan, 0, 0
 	p.fillKeys, p.fillBytes = 0, 0
@@ -82,7 +83,7 @@ func (s *Server) fillSome(p *peer) {
 	for sent := 0; p.next < len(p.fill) && sent < chunkBytes; {
 		sl := &s.slots[p.fill[p.next]]
 		c := sl.copyAt(p)
-		if c == nil || c.state != slots.Filling || c.sent || !sl.mine() {
+		if c == nil || c.sent || !sl.mine() {
 			p.next, p.cursor = p.next+1, -1
 			continue
 		}
@@ -136,9 +137,12 @@ func (s *Server) pushFill(p *peer, sl *slot, it msg.Item, bytes int) int {
 	return bytes
 }
 
+// filled says that all that p is to be filled with has been sent and acknowledged.
+func (p *peer) filled() bool { return p.next == len(p.fill) && p.filling == 0 }
+
 // checkFilled tells the master when p has all that it is to be filled with.
 func (s *Server) checkFilled(p *peer) {
-	if !p.owed || p.next < len(p.fill) || p.filling > 0 {
+	if !p.owed || !p.filled() {
 		return
 	}
 	if p.filledAt == 0 || s.now.Mono-p.filledAt >= int64(s.cfg.Renew) {

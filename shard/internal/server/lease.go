@@ -13,7 +13,7 @@ func (s *Server) leased(sl *slot) bool {
 	}
 	alone := true
 	for i := range sl.copies {
-		if c := &sl.copies[i]; c.state != slots.Filling {
+		if c := &sl.copies[i]; c.counts() {
 			if alone = false; c.peer.granted <= s.now.Mono {
 				return false
 			}

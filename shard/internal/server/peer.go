@@ -34,6 +34,7 @@ type peer struct {
 	grantedFor int64
 	toldFull   bool
 	distrust   int64 // until when no copies are to be made there, by Mono
+	wary       int64 // for how long it is distrusted once it is good
 
 	// Slots to be filled there, in order; those before next are sent.
 	fill      []slots.Slot
@@ -51,6 +52,7 @@ type peer struct {
 	heard     int64 // when its last message came, or the connection to it, by Mono
 	changed   bool  // its part in some slot has, in the map being adopted
 	joins     bool  // it is a Joining copy, in the map being adopted
+	lacks     bool  // and there has yet to come what it is to be filled with
 }
 
 // queued is an item that has not been acknowledged.

@@ -284,3 +284,40 @@ func TestAnsweredWritesAreNeverUndone(t *testing.T) {
 		r.get(2, string(q.call.Keys[0]), "x")
 	}
 }
+
+// A fill is reported, and begins again because its primary has not seen a map; by
+// its word of before the copy joins meanwhile. It is not taken for whole before it is.
+func TestFillThatBeginsAgainAfterItWasReported(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	r.put(0, "20000", "old") // in one of the slots that are filled last
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Filling) })
+	if len(told[*msg.Filled](r, 0)) == 0 {
+		t.Fatal("the fill was not reported")
+	}
+	r.cut[[2]int{1, 0}] = true
+	r.issue(func(*slots.Map) {}, 1)
+	r.issue(func(*slots.Map) {})
+	r.rows(func(row *slots.Row) { row.Set(1, slots.Joining) })
+	r.pass(100 * time.Millisecond)
+	for _, b := range told[*msg.Beat](r, 0) {
+		if b.Acked == r.m.Epoch {
+			t.Fatal("the epoch was acknowledged")
+		}
+	}
+	q := r.do(0, "20000", "new", msg.Op{})
+	r.mend(0, 1)
+	r.pass(300 * time.Millisecond)
+	r.want(q, "done")
+	if b := told[*msg.Beat](r, 0); len(b) == 0 || b[len(b)-1].Acked != r.m.Epoch {
+		t.Fatalf("the epoch was not acknowledged: %v", b)
+	}
+	r.rows(func(row *slots.Row) { row.Set(1, slots.InSync) })
+	r.dead[0] = true
+	r.depose(1, []int{0}, 1)
+	r.pass(2 * time.Second)
+	r.get(1, "20000", "new")
+	if f := r.servers[1].Faults(); f > 0 {
+		t.Errorf("%d slots to be served that aren't whole", f)
+	}
+}

@@ -32,8 +32,9 @@ const (
 	// DefaultPatience is how long a primary waits for a copy's answer before it
 	// asks the master to go on without it: half of what makes a server dead.
 	DefaultPatience = 500 * time.Millisecond
-	// DefaultDistrust is how long a connection has to be good, once it was
-	// lost, before copies are made over it again.
+	// DefaultDistrust is how long a connection has to be good, when it was lost
+	// again and again, before copies are made over it; the first time it is an
+	// eighth of that.
 	DefaultDistrust = 5 * time.Second
 	// DefaultWait is how long a call may wait for a slot that can't be served yet
 	// but may be soon: longer than a slot stops for that is handed over, so that
@@ -240,7 +241,7 @@ func (s *Server) Disconnected(now Time, to slots.Boot) {
 	}
 	if p := s.peers[to]; p != nil && p.up {
 		p.up = false
-		p.distrust = now.Mono + int64(s.cfg.Distrust)
+		s.distrust(p)
 	}
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -581,5 +582,38 @@ func TestFillOfSkippedMap(t *testing.T) {
 	r.get(1, "k", "x")
 	if f := r.servers[1].Faults(); f > 0 {
 		t.Errorf("%d slots to be served that aren't whole", f)
+	}
+}
+
+// A peer that is lost once is distrusted for a moment, one that is lost again and
+// again for longer each time.
+func TestDistrust(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.fresh()
+	s, peer := r.servers[0], bootOf+1
+	distrusted := func() (d time.Duration) {
+		for ; ; d += 100 * time.Millisecond {
+			told[*msg.Beat](r, 0)
+			r.pass(100 * time.Millisecond)
+			if b := told[*msg.Beat](r, 0); len(b) > 0 && !slices.Contains(b[len(b)-1].Distrusted, peer) {
+				return d
+			}
+		}
+	}
+	var last time.Duration
+	for i := range 5 {
+		s.Disconnected(r.now, peer)
+		s.Connected(r.now, peer)
+		d := distrusted()
+		if i == 0 && d > time.Second || i > 0 && i < 4 && d <= last || d > server.DefaultDistrust+time.Second {
+			t.Errorf("time %d: distrusted for %v, after %v", i+1, d, last)
+		}
+		last = d
+	}
+	r.pass(5 * server.DefaultDistrust)
+	s.Disconnected(r.now, peer)
+	s.Connected(r.now, peer)
+	if d := distrusted(); d > time.Second {
+		t.Errorf("after it was good for long: distrusted for %v", d)
 	}
 }

@@ -73,6 +73,10 @@ type copyOf struct {
 	sent  bool // all of a fill
 }
 
+// counts says whether the primary answers nothing without the copy: not for as long
+// as it is to be filled, nor while a fill that had been reported has begun again.
+func (c *copyOf) counts() bool { return c.state != slots.Filling && c.begun }
+
 // entry is what is at a key.
 type entry struct {
 	msg.Entry

@@ -81,7 +81,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool 
 	}
 	switch it.Kind {
 	case msg.Begin:
-		if state != slots.Filling {
+		if state == slots.InSync {
 			return !behind
 		}
 		primary, since := sl.primary, sl.since
@@ -95,7 +95,7 @@ func (s *Server) take(p *peer, number uint64, it *msg.Item, e slots.Epoch) bool 
 		return true
 	}
 	if !sl.begun {
-		return !behind && state == slots.Filling
+		return !behind && state != slots.InSync
 	}
 	switch it.Kind {
 	case msg.Write:

@@ -109,7 +109,7 @@ func (s *Server) attend(p *peer) {
 		}
 		if s.now.Mono-p.droppedAt >= int64(s.cfg.Renew) {
 			p.droppedAt = s.now.Mono
-			p.distrust = s.now.Mono + int64(s.cfg.Distrust)
+			s.distrust(p)
 			s.sometimes("copy to be dropped")
 			s.tell(&msg.DropCopy{Epoch: s.cur.Epoch, Boot: p.boot, Reason: s.reason(late)})
 		}
@@ -122,6 +122,22 @@ func (s *Server) reason(late time.Duration) string {
 		return fmt.Sprintf("no promise for %s", 2*s.cfg.Patience)
 	}
 	return fmt.Sprintf("no answer for %s", late.Round(time.Millisecond))
+}
+
+// firstDistrust is what part of Config.Distrust it takes until a peer is trusted
+// again that was good before: a hiccup must not keep slots from moving for seconds.
+const firstDistrust = 8
+
+// distrust keeps copies from being made at a peer until it has been good for a
+// while: a short one at first, and twice as long each time that it follows another
+// closely, so that copies aren't made and dropped over and over.
+func (s *Server) distrust(p *peer) {
+	if most := int64(s.cfg.Distrust); p.distrust == 0 || s.now.Mono-p.distrust > 4*most {
+		p.wary = most / firstDistrust
+	} else if s.now.Mono > p.distrust {
+		p.wary = min(2*p.wary, most)
+	}
+	p.distrust = s.now.Mono + p.wary
 }
 
 // lateness is for how long p has owed an answer that others wait for. While there is

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/torc-dht/torc/shard/internal/msg"
-	"github.com/torc-dht/torc/shard/slots"
 )
 
 // write is a write that has no answer yet.
@@ -66,7 +65,7 @@ func (s *Server) spread(sl *slot, at *entry, it msg.Item) *write {
 		if !c.begun {
 			continue
 		}
-		waits := c.state != slots.Filling
+		waits := c.counts()
 		if waits {
 			w.waiting++
 		}
@@ -111,7 +110,7 @@ func (s *Server) mayAnswer(sl *slot) bool {
 // required is how many copies the slot's writes and reads wait for.
 func (sl *slot) required() (n int) {
 	for i := range sl.copies {
-		if sl.copies[i].state != slots.Filling {
+		if sl.copies[i].counts() {
 			n++
 		}
 	}
