@@ -12,6 +12,7 @@ import (
 	"github.com/torc-dht/torc/internal/simnet"
 	"github.com/torc-dht/torc/shard/internal/master"
 	"github.com/torc-dht/torc/shard/internal/msg"
+	"github.com/torc-dht/torc/shard/internal/server"
 	"github.com/torc-dht/torc/shard/slots"
 )
 
@@ -122,7 +123,7 @@ func (w *world) quiet(within time.Duration) {
 	}
 	w.resting = true
 	defer func() { w.resting = false }()
-	const calm = 2 * time.Second // no server is seen dead, or distrusted, so late
+	const calm = server.DefaultDistrust + time.Second // nobody is distrusted any more
 	since := w.net.Now()
 	for end := since + within; w.net.Now()-since < calm || w.busy(); w.run(50 * time.Millisecond) {
 		if w.failed() {

@@ -227,6 +227,24 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// Nor does it take long where servers were taken for dead a moment ago.
+func TestLeaveAfterAHiccup(t *testing.T) {
+	bears(t, config{}, func(w *world) {
+		thaw := w.net.Freeze("s2")
+		w.run(800 * time.Millisecond)
+		thaw()
+		w.run(100 * time.Millisecond)
+		w.leave("s1")
+		began := w.net.Now()
+		if !w.until(10*time.Second, func() bool { return w.nodes["s1"].left }) {
+			w.fail("it could not leave within 10 s: %s", w.unsettled()())
+		}
+		if d := w.net.Now() - began; d > 2*time.Second {
+			w.fail("it took %v to leave", d)
+		}
+	})
+}
+
 func TestThreeCopies(t *testing.T) {
 	bears(t, config{servers: 4, master: master.Config{Copies: 3}}, func(w *world) {
 		for _, a := range []simnet.Addr{"s1", "s2"} { // two at once
