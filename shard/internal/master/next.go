@@ -98,7 +98,13 @@ func put[T any](l []T, n int, i int16, v T) []T {
 }
 
 // next makes the map that follows from the newest one and what is known now; nil
-// if it would be the same.
+// if it would be the same, or there is nobody to be in it.
+//
+// As long as a row is held it is a draft, which no server gets, and says no more than
+// what was found and who seems to be dead: were anything decided, those who go on
+// meanwhile would know nothing of it. Say A has a row with the copy B, and was silent
+// for a while, so that B has it in the draft; then B dies. A, which has it all and
+// serves, would be expelled by the map that follows.
 func (m *Master) next() *slots.Map {
 	first := m.newest == nil
 	var next *slots.Map
@@ -124,10 +130,19 @@ func (m *Master) next() *slots.Map {
 		}
 	}
 
-	m.addServers(next, first)
-	f := m.factsOf(next)
-	m.applyRules(next, f)
-	m.removeServers(next, f)
+	if m.rebuild != nil {
+		m.addNeeded(next, first)
+		m.releaseHeld(next)
+	}
+	m.addServers(next)
+	switch {
+	case first && len(next.Servers) == 0:
+		return nil // whoever comes later may know of a table
+	case len(next.Held) == 0:
+		f := m.factsOf(next)
+		m.applyRules(next, f)
+		m.removeServers(next, f)
+	}
 	if m.cfg.planted.reuseEpoch && m.begun && next.Epoch.Counter%3 == 0 {
 		next.Epoch = m.newest.Epoch
 	}
@@ -138,8 +153,8 @@ func (m *Master) next() *slots.Map {
 		return nil
 	}
 	m.must = false
-	if m.rebuild != nil && len(next.Held) == 0 && (m.rebuild.any || len(next.Servers) > 0) {
-		m.anew = !m.rebuild.any
+	if m.rebuild != nil && len(next.Held) == 0 {
+		m.anew = m.anew || !m.rebuild.any
 		m.rebuild = nil
 	}
 	return next
@@ -162,17 +177,14 @@ func (m *Master) ownRows(next *slots.Map) {
 	}
 }
 
-// addServers adds to a map those of an earlier reign that held rows need, and who
-// wants to join; and says of each how it is.
-func (m *Master) addServers(next *slots.Map, first bool) {
-	if m.rebuild != nil {
-		m.addNeeded(next, first)
-	}
+// addServers adds to a map that is no draft who wants to join; and says of each
+// server how it is.
+func (m *Master) addServers(next *slots.Map) {
 	for i := range next.Servers {
 		m.numbers = max(m.numbers, next.Servers[i].Number)
 	}
 	for _, v := range m.members {
-		if v.reported && v.vitality == lively && !v.leaving && !v.wasIn &&
+		if v.reported && v.vitality == lively && !v.leaving && !v.wasIn && len(next.Held) == 0 &&
 			len(next.Servers) < slots.MaxServers && next.Index(v.boot) == slots.None {
 			m.numbers++
 			next.Servers = append(next.Servers, slots.Server{Addr: v.addr, Boot: v.boot, Number: m.numbers})
@@ -191,10 +203,8 @@ func (m *Master) addServers(next *slots.Map, first bool) {
 
 // addNeeded adds servers that only Reports name, where their numbers have them.
 //
-// They are promised nothing until they have this map. Say P was primary in a map that
-// held its rows, of a master that had heard nobody else, and this one has heard all
-// but P, and not of that map: to those here P seems to be at a later epoch than the
-// one that took its rows.
+// Others promise them nothing until they have the map that comes of this one: whether
+// they were deposed is written in the latest map, which may yet be reported.
 func (m *Master) addNeeded(next *slots.Map, first bool) {
 	more := m.rebuild.needed(next, first)
 	if len(more) == 0 {
@@ -238,9 +248,6 @@ func (m *Master) renumber(next *slots.Map, was []slots.Server) {
 // applyRules makes the rows of a map, which are those of the newest one, the next.
 func (m *Master) applyRules(next *slots.Map, f *facts) {
 	counter := uint32(next.Epoch.Counter)
-	if m.rebuild != nil {
-		m.releaseHeld(next, f)
-	}
 	m.setGoal(next, f)
 	m.takeGaveUps(next, f)
 	if m.allLeave(next, f) {
@@ -252,7 +259,7 @@ func (m *Master) applyRules(next *slots.Map, f *facts) {
 	}
 	for s := range next.Rows {
 		r, w := &next.Rows[s], &m.want[s]
-		if r.Held != 0 || f.settled(r, w) && (f.gaveUp == nil || f.gaveUp[s] == slots.None) {
+		if f.settled(r, w) && (f.gaveUp == nil || f.gaveUp[s] == slots.None) {
 			continue
 		}
 		is := *r
@@ -273,10 +280,11 @@ func (m *Master) applyRules(next *slots.Map, f *facts) {
 // need not be held any more. Who was called primary and turns out not to be has
 // answered nothing as such, since a copy of its row knew better; but it doesn't
 // know, and is deposed.
-func (m *Master) releaseHeld(next *slots.Map, f *facts) {
-	heard := make([]bool, len(f.at))
-	for i := range f.at {
-		heard[i] = f.at[i].heard || f.at[i].forgotten
+func (m *Master) releaseHeld(next *slots.Map) {
+	heard := make([]bool, len(next.Servers))
+	for i := range next.Servers {
+		v := m.byBoot[next.Servers[i].Boot]
+		heard[i] = v.heard || v.forgotten
 	}
 	was := slices.Clone(next.Rows)
 	m.ownRows(next)
@@ -289,11 +297,11 @@ func (m *Master) releaseHeld(next *slots.Map, f *facts) {
 			m.ages[s] = newAge(uint32(next.Epoch.Counter))
 		}
 		if p := was[s].Primary; p != slots.None && p != next.Rows[s].Primary {
-			f.at[p].deposed = true
+			next.Servers[p].Deposed = next.Epoch
 		}
 	}
-	if m.goal.Rows == nil {
-		m.goal = slots.GoalOf(next)
+	if m.goalFor == nil {
+		m.goal, m.wantFor = slots.GoalOf(next), nil
 	}
 }
 
@@ -310,7 +318,7 @@ func (m *Master) takeGaveUps(next *slots.Map, f *facts) {
 					continue
 				}
 				m.must = true
-				if to == slots.None || r.Held != 0 || f.at[to].dead {
+				if to == slots.None || f.at[to].dead {
 					continue
 				}
 				if state, ok := r.Copy(to); !ok || state != slots.InSync {
@@ -340,6 +348,18 @@ func (m *Master) allLeave(next *slots.Map, f *facts) bool {
 	return len(f.at) > 0
 }
 
+// wasPrimary says whether a server has slots as their primary by the newest map. Who
+// gave up its last ones in the next one stays in that for once: were it gone at the
+// same time, its slots' new primaries could not tell that from its death, and would
+// sit out what they promised it.
+func (m *Master) wasPrimary(b slots.Boot) bool {
+	if m.newest == nil {
+		return false
+	}
+	at := m.newest.Index(b)
+	return at != slots.None && slices.ContainsFunc(m.newest.Rows, func(r slots.Row) bool { return r.Primary == at })
+}
+
 // removeServers takes servers out of a map that are in no row of it: who is dead
 // (R3), forgotten (R4), or has nothing left to hand over (R8).
 func (m *Master) removeServers(next *slots.Map, f *facts) {
@@ -358,7 +378,7 @@ func (m *Master) removeServers(next *slots.Map, f *facts) {
 	var stay []slots.Server
 	for i := range next.Servers {
 		at := &f.at[i]
-		if inRow[i] || !at.dead && !(at.leaving && at.heard) {
+		if inRow[i] || !at.dead && !(at.leaving && at.heard) || !at.dead && m.wasPrimary(next.Servers[i].Boot) {
 			stay = append(stay, next.Servers[i])
 		} else {
 			at.member.wasIn = at.member.wasIn || at.member.sent != (slots.Epoch{})

@@ -86,7 +86,7 @@ func (m *Master) takeStock() {
 			default:
 				t.filling++
 			}
-			v.settled = v.settled && c.State == slots.InSync
+			v.settled = v.settled && c.State == slots.InSync && w.Has(c.Server)
 		}
 		if inSync == 0 {
 			v.single++
