@@ -186,7 +186,7 @@ func (a *Admin) leader(ctx context.Context) (*link.Client, string, error) {
 		}
 		failed = append(failed, ofMaster(addr, err))
 	}
-	return nil, "", errors.Join(failed...)
+	return nil, "", joined(failed)
 }
 
 // leads says why a master doesn't lead, nil if it does.

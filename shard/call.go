@@ -18,6 +18,9 @@ const (
 	// Pauses between tries double from the one to the other. A new map ends them.
 	minPause = 2 * time.Millisecond
 	maxPause = 200 * time.Millisecond
+	// heldPause is the longest before a call is tried again that its server has held
+	// for as long as others could wait behind it: it has paused already.
+	heldPause = 10 * time.Millisecond
 	// repeatFor is for how long a write is sent again. Servers remember what came
 	// of it for ten minutes; what arrives after that would be carried out twice.
 	repeatFor = 5 * time.Minute
@@ -165,6 +168,7 @@ func (p *pursuit) next(ctx context.Context, r *routing, at *memcache.Client, err
 		}
 		p.t.hint(hint{})
 	case notNow:
+		p.pause = min(p.pause, heldPause/2)
 		p.t.hint(hint{})
 	}
 	return nil, p.wait(ctx, r)
@@ -173,7 +177,7 @@ func (p *pursuit) next(ctx context.Context, r *routing, at *memcache.Client, err
 // wait waits for a newer routing than r, or until it is time to try again without.
 // It fails if the call ends before, or r says that nobody will have the slot.
 func (p *pursuit) wait(ctx context.Context, r *routing) error {
-	if dead := r.dead(p.slot); dead != "" {
+	if dead := r.dead(p.slot); dead != "" && p.t.life.Err() == nil {
 		p.at, p.last = nil, errDead
 		return &torc.Error{Op: p.verb, Key: p.key, Member: dead, Since: r.since(dead), Err: p.gaveUp(nil)}
 	}

@@ -131,6 +131,28 @@ func TestFailedSlot(t *testing.T) {
 	if err != nil || p.Owners[0].State != torc.Down || p.Owners[0].Reason == "" {
 		t.Errorf("Locate: %+v, %v", p, err)
 	}
+	_ = table.Close()
+	if err := table.Put(t.Context(), "k", nil); !errors.Is(err, torc.ErrClosed) {
+		t.Errorf("Put of a closed table: %v", err)
+	}
+}
+
+// A version of another kind of table is no entry's, and a value that is too large is
+// refused in the words of who refuses it.
+func TestWhatNoTableOfTheKindTakes(t *testing.T) {
+	t.Parallel()
+	_, _, _, table := pairOf(t, TableOptions{})
+	put(t, table, "k", "v")
+	foreign := torc.IfVersion(torc.Version{Epoch: 1, Seq: 1})
+	for key, want := range map[string]error{"k": torc.ErrConflict, "none": torc.ErrNotFound, "": torc.ErrInvalid} {
+		if err := table.Put(t.Context(), key, nil, foreign); !errors.Is(err, want) {
+			t.Errorf("with another kind's version, %q: %v, want %v", key, err, want)
+		}
+	}
+	err := table.Put(t.Context(), "k", make([]byte, memcache.DefaultMaxValue+1))
+	if !errors.Is(err, torc.ErrTooLarge) || strings.Contains(err.Error(), "Config") {
+		t.Errorf("of a value that is too large: %v", err)
+	}
 }
 
 // Other refusals end the call, in the words of the table.

@@ -173,3 +173,49 @@ func TestWaitForTheFirstServer(t *testing.T) {
 		}
 	})
 }
+
+// A server that holds a call for as long as it may, and then says "not now", is asked
+// again soon, however often it says so.
+func TestNotNowIsAskedAgainSoon(t *testing.T) {
+	const held = 40 * time.Millisecond
+	var asked atomic.Int32
+	notNow := func(w *memcache.ResponseWriter, _ *memcache.Request) {
+		asked.Add(1)
+		time.Sleep(held)
+		w.Error("SERVER_ERROR unavailable: nothing was done")
+	}
+	inBubble(t, TableOptions{}, notNow, func(t *testing.T, table *Table) {
+		const deadline = 2 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		err := table.Put(ctx, "k", nil)
+		if n := time.Duration(asked.Load()); n < deadline/(held+heldPause) {
+			t.Errorf("it was asked %d times in %v: %v", n, deadline, err)
+		}
+	})
+}
+
+// A connection that brings nothing any more doesn't keep calls from a server that has
+// others.
+func TestStalledConnectionIsLeft(t *testing.T) {
+	var dials atomic.Int32
+	answer := func(w *memcache.ResponseWriter, _ *memcache.Request) {
+		if dials.Load() == 1 {
+			time.Sleep(time.Hour)
+		}
+		w.Status(memcache.StatusDone, 1)
+	}
+	inBubble(t, TableOptions{Conns: 1}, answer, func(t *testing.T, table *Table) {
+		dial := table.opts.Dialer
+		table.opts.Dialer = func(ctx context.Context, addr string) (net.Conn, error) {
+			dials.Add(1)
+			return dial(ctx, addr)
+		}
+		table.adopt(mapOf(2, &fakeServer{addr: "server:2"}))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*stallTimeout)
+		defer cancel()
+		if err := table.Put(ctx, "k", nil); err != nil || dials.Load() != 2 {
+			t.Errorf("after %d dials: %v", dials.Load(), err)
+		}
+	})
+}

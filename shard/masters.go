@@ -84,7 +84,7 @@ func (t *Table) watch(addr string) (heard bool, err error) {
 	defer cancel(nil)
 	first := make(chan struct{})
 	asking.Go(func() { t.askWhy(ctx, cancel, addr, c, first) })
-	err = errors.New("it ended the connection")
+	err = fmt.Errorf("%s: it ended the connection", addr)
 	for m, mapErr := range c.Maps(ctx) {
 		if mapErr != nil {
 			err = mapErr

@@ -75,7 +75,9 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 	server, hops, pause := o.Server, 0, shortestRest
 	// What is told of is the last attempt that was not cut short, and at whom.
 	var last error
-	at, unknown := "", false
+	at := ""
+	var unheard time.Time // when a write was first known to have been sent that had no answer
+	gaveUp := func() error { return &gaveUp{last: last, unknown: !unheard.IsZero()} }
 	note := func(server string, err error) {
 		if last == nil || ctx.Err() == nil {
 			last, at = err, server
@@ -85,29 +87,39 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		if server == "" {
 			if server, err = o.locate(ctx, c.key); err != nil {
 				note("", err)
-				return fail(at, &gaveUp{last: last, unknown: unknown})
+				return fail(at, gaveUp())
 			}
 		}
 		if item, err = o.try(ctx, server, c); err == nil {
 			return item, nil
 		}
 		j := judge(err)
-		unknown = unknown || j.sent && c.verb != opGet
+		if j.sent && c.verb != opGet && unheard.IsZero() {
+			unheard = time.Now()
+		}
 		note(server, j.err)
 		switch {
 		case j.verdict == final && errors.Is(j.err, torc.ErrNotFound):
 			return fail("", j.err)
+		case j.verdict == final && !unheard.IsZero() && errors.Is(j.err, torc.ErrUnavailable):
+			return fail(server, gaveUp())
 		case j.verdict == final:
 			return fail(server, j.err)
 		case j.verdict == elsewhere && o.Server != "":
-			return fail(server, fmt.Errorf("%w, at %s", ErrElsewhere, j.addr))
+			err = fmt.Errorf("%w, at %s", ErrElsewhere, j.addr)
+			if !unheard.IsZero() {
+				err = fmt.Errorf("%w; %w", err, torc.ErrUnknownOutcome)
+			}
+			return fail(server, err)
 		case j.verdict == elsewhere && hops < maxHops:
 			server = j.addr
 			hops++
 			continue
+		case j.verdict == notNow:
+			pause = min(pause, heldPause)
 		}
-		if !rest(ctx, &pause) {
-			return fail(at, &gaveUp{last: last, unknown: unknown})
+		if !unheard.IsZero() && time.Since(unheard) > repeatFor || !rest(ctx, &pause) {
+			return fail(at, gaveUp())
 		}
 		server, hops = o.Server, 0
 	}
@@ -117,7 +129,7 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 func (o *Once) try(ctx context.Context, server string, c *call) (memcache.Item, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptWithin)
 	defer cancel()
-	client := memcache.NewClient(server, memcache.Config{Conns: 1, TLS: o.TLS})
+	client := memcache.NewClient(server, memcache.Config{Conns: 1, MaxValue: maxValue, TLS: o.TLS})
 	defer client.Close()
 	return c.try(ctx, client)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,6 +142,34 @@ func TestOnceGivesUp(t *testing.T) {
 		cancel()
 		if !errors.Is(err, torc.ErrUnavailable) || !strings.Contains(err.Error(), c.says) || errors.Is(err, torc.ErrUnknownOutcome) != c.unknown {
 			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}
+
+// A write that had no answer may stand, whatever a later attempt finds.
+func TestOnceUnheardThenRefused(t *testing.T) {
+	t.Parallel()
+	m, a := newFakeMaster(t), newFakeServer(t)
+	m.service.SetMap(mapOf(1, a))
+	for line, want := range map[string]error{
+		"SERVER_ERROR failed: nobody has it":    torc.ErrUnavailable,
+		"SERVER_ERROR moved 7.2 127.0.0.1:1026": ErrElsewhere,
+	} {
+		var tries atomic.Int32
+		a.answers(func(w *memcache.ResponseWriter, _ *memcache.Request) bool {
+			if tries.Add(1) == 1 {
+				panic("the connection ends here")
+			}
+			w.Error(line)
+			return true
+		})
+		o, ctx := once(t, m.addr)
+		if want == ErrElsewhere {
+			o.Server = a.addr
+		}
+		err := o.Put(ctx, "k", []byte("v"))
+		if !errors.Is(err, want) || !errors.Is(err, torc.ErrUnknownOutcome) {
+			t.Errorf("no answer, and then %s: %v", line, err)
 		}
 	}
 }

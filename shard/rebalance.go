@@ -47,21 +47,19 @@ func (t *Table) Rebalance(ctx context.Context, o torc.RebalanceOptions) (torc.Pr
 }
 
 func (t *Table) rebalance(ctx context.Context, p *progress, report func(torc.Progress)) error {
-	admin := Admin{Masters: t.masters, TLS: t.opts.TLS}
+	admin := Admin{Masters: t.masters, TLS: t.opts.TLS, Dialer: t.opts.Dialer}
 	if err := admin.Rebalance(ctx); err != nil {
 		return err
 	}
-	settled := false
 	for st, err := range admin.Status(ctx, rebalanceInterval) {
 		if err != nil {
 			return err
 		}
 		p.note(st.Moves)
-		// Once may be before the master has begun.
-		if st.Settled && settled {
+		if st.Settled {
 			return nil
 		}
-		if settled = st.Settled; report != nil {
+		if report != nil {
 			report(p.now())
 		}
 	}

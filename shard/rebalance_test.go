@@ -1,7 +1,10 @@
 package shard
 
 import (
+	"context"
 	"errors"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +41,27 @@ func TestRebalanceWithoutAMaster(t *testing.T) {
 	m.stop()
 	if _, err := table.Rebalance(t.Context(), torc.RebalanceOptions{}); !errors.Is(err, torc.ErrUnavailable) {
 		t.Errorf("%v", err)
+	}
+}
+
+// The master is called as servers are.
+func TestRebalanceDials(t *testing.T) {
+	t.Parallel()
+	m, a := newFakeMaster(t), newFakeServer(t)
+	m.service.SetMap(mapOf(1, a))
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		if addr == "master:1" {
+			addr = m.addr
+		}
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}
+	table, err := New(t.Context(), []string{"master:1"}, TableOptions{Dialer: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if _, err := table.Rebalance(t.Context(), torc.RebalanceOptions{}); err == nil || !strings.Contains(err.Error(), errFake.Error()) {
+		t.Errorf("the master was not reached: %v", err)
 	}
 }
 

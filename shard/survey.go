@@ -33,6 +33,7 @@ func (t *Table) Survey(ctx context.Context) (torc.Survey, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.opts.ReadTimeout)
 	defer cancel()
+	defer context.AfterFunc(t.life, cancel)()
 	var asking sync.WaitGroup
 	for i, m := range r.view.Members {
 		of := &s.Members[i]
@@ -50,6 +51,9 @@ func (t *Table) Survey(ctx context.Context) (torc.Survey, error) {
 		})
 	}
 	asking.Wait()
+	if t.life.Err() != nil {
+		return torc.Survey{}, failure(opSurvey, "", nil, torc.ErrClosed)
+	}
 	return s, nil
 }
 

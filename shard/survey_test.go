@@ -1,10 +1,13 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/torc-dht/torc"
 )
@@ -65,4 +68,24 @@ func TestSurveyCountsCopies(t *testing.T) {
 		}
 		return err == nil && entries == 200
 	})
+}
+
+// Close ends a survey that waits for a server.
+func TestCloseEndsSurvey(t *testing.T) {
+	t.Parallel()
+	dialled := make(chan struct{}, 16)
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		dialled <- struct{}{}
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}
+	table := newUnconnected(nil, TableOptions{ReadTimeout: time.Hour, Dialer: dial})
+	defer table.Close()
+	table.adopt(mapOf(1, &fakeServer{addr: mute(t)}))
+	surveyed := make(chan error)
+	go func() { _, err := table.Survey(t.Context()); surveyed <- err }()
+	<-dialled
+	_ = table.Close()
+	if err := <-surveyed; !errors.Is(err, torc.ErrClosed) {
+		t.Errorf("a survey that was under way: %v", err)
+	}
 }

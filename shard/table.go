@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,10 +119,10 @@ func (t *Table) Put(ctx context.Context, key string, value []byte, opts ...torc.
 	case torc.CondPresent:
 		c.mode = memcache.ModeReplace
 	case torc.CondVersion:
-		if o.Version.Epoch != 0 || o.Version.Seq == 0 {
-			return failure(opPut, key, nil, torc.ErrConflict) // no entry of such a table
-		}
 		c.mode, c.item.CAS = memcache.ModeCAS, o.Version.Seq
+		if o.Version.Epoch != 0 || o.Version.Seq == 0 {
+			c.item.CAS = math.MaxUint64 // no entry of such a table has that version
+		}
 	}
 	return t.write(ctx, &c)
 }

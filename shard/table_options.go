@@ -56,11 +56,22 @@ func (o TableOptions) withDefaults() TableOptions {
 // only one that has the slots.
 const maxBackoff = 200 * time.Millisecond
 
+// stallTimeout is how long a connection may bring nothing that is waited for before
+// another is made: a server that is silent for so long has lost its slots, or what
+// is between takes ever longer to send again what it dropped.
+const stallTimeout = 5 * time.Second
+
+// maxValue is the largest value that is sent or taken, in bytes: all that a server may
+// be told to take. What each does take is its own affair.
+const maxValue = 1 << 30
+
 func (o *TableOptions) client() memcache.Config {
 	return memcache.Config{
 		Conns:        o.Conns,
 		ReadTimeout:  min(o.TryTimeout, o.ReadTimeout),
 		WriteTimeout: min(o.TryTimeout, o.WriteTimeout),
+		StallTimeout: stallTimeout,
+		MaxValue:     maxValue,
 		BackoffMax:   maxBackoff,
 		TLS:          o.TLS,
 		Dialer:       o.Dialer,

@@ -163,6 +163,9 @@ func TestRebalance(t *testing.T) {
 	t.Parallel()
 	w := settledWorld(t, 3, Config{})
 	w.m.Rebalance(w.now)
+	if w.m.Status(w.now).Settled {
+		t.Error("what has not begun passes for over")
+	}
 	w.drain()
 	w.mustSettle(t, 3)
 	if d := spread(w.m.Map()); d > 1 {

@@ -79,7 +79,7 @@ func (m *Master) Status(now int64) Status {
 	}
 	on := m.issued
 	v := &m.survey
-	st.Epoch, st.Settled = on.Epoch, v.settled
+	st.Epoch, st.Settled = on.Epoch, v.settled && !m.rebalance
 	st.Single, st.Failed, st.Held, st.Unowned = v.single, v.failed, v.held, v.unowned
 	for i := range on.Servers {
 		st.Servers = append(st.Servers, m.serverStatus(now, int16(i)))
