@@ -22,18 +22,6 @@ type step struct {
 	is   func(w *world, m msg.Message) bool
 }
 
-func item(k msg.Kind) func(*world, msg.Message) bool {
-	return func(_ *world, m msg.Message) bool {
-		b, ok := m.(*msg.Batch)
-		return ok && slices.ContainsFunc(b.Items, func(it msg.Item) bool { return it.Kind == k })
-	}
-}
-
-func message[M msg.Message](_ *world, m msg.Message) bool {
-	_, ok := m.(M)
-	return ok
-}
-
 // copyIs says whether a map has the joiner as a copy in a state, with s1 primary.
 func copyIs(state slots.State) func(*world, msg.Message) bool {
 	return func(w *world, m msg.Message) bool {

@@ -55,10 +55,10 @@ func chance(seed uint64) config {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	c := config{seed: seed, servers: 2 + rng.IntN(4), clients: 2 + rng.IntN(3), pace: time.Duration(10+rng.IntN(40)) * time.Millisecond}
 	c.master.Copies = 2
-	switch rng.IntN(8) {
-	case 0:
+	switch rng.IntN(6) {
+	case 0, 1:
 		c.master.Copies = 3
-	case 1:
+	case 2:
 		c.master.Copies, c.master.MinCopies = 3, 2
 	}
 	c.master.Persist = rng.IntN(3) == 0
@@ -77,16 +77,19 @@ func anything(c config) *world {
 			w.net.ClockRate(a, 0.99+0.02*rng.Float64())
 		}
 	}
-	length := 20 * time.Second
+	const length = 20 * time.Second
 	s := simnet.Nemesis{
 		Nodes: nodes, Length: length, Quiet: time.Millisecond, MaxDown: 2,
-		Every:   time.Duration(200+rng.IntN(1500)) * time.Millisecond,
+		Every:   time.Duration(200+rng.IntN(3000)) * time.Millisecond,
 		Lasting: time.Duration(200+rng.IntN(2000)) * time.Millisecond,
 		Reject: func(p simnet.Planned, _ []simnet.Planned) bool {
 			return p.Kind == simnet.ClockRate || isClient(p.A) && (p.Kind == simnet.Kill || p.Kind == simnet.Freeze)
 		},
 	}.Schedule(c.seed)
 	w.play(s)
+	for range rng.IntN(6) {
+		w.net.At(w.net.Now()+time.Duration(rng.Int64N(int64(length))), func() { w.ambush(rng) })
+	}
 	for range rng.IntN(4) {
 		at := time.Duration(rng.Int64N(int64(length)))
 		switch rng.IntN(3) {
@@ -127,21 +130,23 @@ func isClient(a simnet.Addr) bool { return strings.HasPrefix(string(a), "c") }
 func (w *world) play(s simnet.Schedule) {
 	start := w.net.Now()
 	for _, p := range s {
-		w.net.At(start+p.At, func() {
-			isServer := w.nodes[p.A] != nil
-			switch {
-			case isServer && (w.goneFor[p.A] || w.nodes[p.A].left):
-				return
-			case isServer && p.Kind == simnet.Kill && !w.survives(p.A):
-				return
-			}
-			undo := w.net.Inject(p.Fault)
-			if p.For > 0 {
-				w.net.At(w.net.Now()+p.For, func() {
-					if !isServer || !w.goneFor[p.A] {
-						undo()
-					}
-				})
+		w.net.At(start+p.At, func() { w.inject(p) })
+	}
+}
+
+func (w *world) inject(p simnet.Planned) {
+	n := w.nodes[p.A]
+	switch {
+	case n != nil && (w.goneFor[p.A] || n.left):
+		return
+	case n != nil && p.Kind == simnet.Kill && !w.survives(p.A):
+		return
+	}
+	undo := w.net.Inject(p.Fault)
+	if p.For > 0 {
+		w.net.At(w.net.Now()+p.For, func() {
+			if n == nil || !w.goneFor[p.A] {
+				undo()
 			}
 		})
 	}
