@@ -18,7 +18,7 @@ type handover struct {
 // handOver asks for the slots to be handed over that are ready for it: those of one
 // pair of servers together, when none of them is on its way any more.
 func (m *Master) handOver() {
-	if !m.begun || m.newest != m.issued {
+	if !m.begun || m.newest != m.issued || len(m.newest.Held) > 0 {
 		return
 	}
 	for i := range m.survey.moves {

@@ -269,24 +269,28 @@ func (m *Master) issue() {
 	m.prune()
 }
 
-// catchUp sends the last map, if it is of this term, to those who haven't got it;
-// to who left instead that it may go.
+// knowsNothing says whether a server that reported was never in a map, and isn't in
+// one that is under way.
+func (m *Master) knowsNothing(v *member) bool {
+	return !v.wasIn && (m.newest == nil || m.newest.Index(v.boot) == slots.None)
+}
+
+// catchUp sends the last map, if it is of this term and no draft, to those who haven't
+// got it; to who left instead that it may go.
 func (m *Master) catchUp() {
-	if !m.begun || m.persisting() || len(m.issued.Held) > 0 && !m.cfg.planted.sendHeld {
-		return
-	}
+	sends := m.begun && !m.persisting() && (len(m.issued.Held) == 0 || m.cfg.planted.sendHeld)
 	for _, v := range m.members {
 		if !v.reported {
 			continue
 		}
-		if v.leaving && m.issued.Index(v.boot) == slots.None {
+		if v.leaving && (sends && m.issued.Index(v.boot) == slots.None || m.knowsNothing(v)) {
 			if !v.released {
 				v.released = true
 				m.send(v.conn, &msg.Released{})
 			}
 			continue
 		}
-		if v.sent != m.issued.Epoch {
+		if sends && v.sent != m.issued.Epoch {
 			v.sent = m.issued.Epoch
 			m.send(v.conn, &msg.MapUpdate{Map: m.issued})
 		}
