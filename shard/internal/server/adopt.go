@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/torc-dht/torc/shard/internal/msg"
 	"github.com/torc-dht/torc/shard/slots"
 )
@@ -18,7 +20,7 @@ func (s *Server) adopt(m *slots.Map) {
 		s.promised = slots.Epoch{Term: m.Epoch.Term, Boot: m.Epoch.Boot}
 		s.master.following, s.master.granted = false, 0
 	}
-	since := s.epoch()
+	old, since := s.cur, s.epoch()
 	s.skipped = m.Epoch.Term != since.Term || m.Epoch.Counter != since.Counter+1
 	s.cur, s.me = m, m.Index(s.cfg.Boot)
 	if s.me == slots.None {
@@ -29,6 +31,9 @@ func (s *Server) adopt(m *slots.Map) {
 	}
 	s.member = true
 	s.meet(since)
+	if !s.skipped {
+		s.absolve(old)
+	}
 	end := s.promisesEnd()
 	for i := range s.slots {
 		s.adoptRow(&s.slots[i], &m.Rows[i], end)
@@ -91,6 +96,22 @@ func (s *Server) meet(since slots.Epoch) {
 	for _, p := range s.order {
 		if p.index == slots.None {
 			p.changed = true
+		}
+	}
+}
+
+// absolve forgets promises to who has left: by the map before this one it had no
+// slot, and it had lost none that it had not given up, so that there is nothing that
+// it might still serve.
+func (s *Server) absolve(old *slots.Map) {
+	for _, p := range s.order {
+		if p.index != slots.None || p.promised <= s.now.Mono || p.exposed > s.now.Mono {
+			continue
+		}
+		at := old.Index(p.boot)
+		if at != slots.None && !old.Servers[at].Dead &&
+			!slices.ContainsFunc(old.Rows, func(r slots.Row) bool { return r.Primary == at }) {
+			p.promised = 0
 		}
 	}
 }

@@ -408,6 +408,40 @@ func TestRepeat(t *testing.T) {
 	r.want(r.do(1, "k", "x", op), "answered")
 }
 
+// A server that had handed over all it had leaves, and in the same epoch a slot goes
+// from one of the others to the other: nobody sits out what was promised to who left.
+func TestHandOverWhileAnotherLeaves(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.fresh()
+	r.put(0, "1", "a")
+	r.joined(1)
+	r.joined(2)
+	all := make([]slots.Slot, slots.Count)
+	for i := range all {
+		all[i] = slots.Slot(i)
+	}
+	hand := func(from, to int) {
+		r.servers[from].Receive(r.now, server.Master, &msg.HandOver{Epoch: r.m.Epoch, To: bootOf + slots.Boot(to), Slots: all})
+		r.settle()
+	}
+	hand(0, 1)
+	r.rows(func(row *slots.Row) {
+		row.Remove(1)
+		row.Set(0, slots.InSync)
+		row.Primary = 1
+	})
+	r.pass(300 * time.Millisecond) // promises are given
+	hand(1, 2)
+	r.issue(func(m *slots.Map) {
+		m.Servers = m.Servers[1:]
+		for i := range m.Rows {
+			m.Rows[i] = slots.Row{Primary: 1}
+			m.Rows[i].Set(0, slots.InSync)
+		}
+	}, 1, 2)
+	r.get(2, "1", "a")
+}
+
 // Who is leaving and hears from a peer of a map without it may go: it does not begin
 // anew.
 func TestLeftByAPeersWord(t *testing.T) {
