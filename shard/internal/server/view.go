@@ -9,8 +9,8 @@ import (
 // Limit is how many bytes the server may hold.
 func (s *Server) Limit() uint64 { return s.cfg.Limit }
 
-// Items appends what there is in a slot that this server is the primary of, but
-// not what may yet turn out never to have been.
+// Items appends what there is in a slot that this server is the primary of, by all
+// writes that have come, also those that may yet turn out never to have been.
 func (s *Server) Items(to []store.Item, id slots.Slot) []store.Item {
 	if sl := &s.slots[id]; sl.mine() {
 		for _, e := range sl.list {
