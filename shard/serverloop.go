@@ -325,6 +325,10 @@ func (l *serverLoop) drain(done <-chan struct{}) {
 			for _, c := range b.Calls() {
 				refuse(c)
 			}
+		case e := <-l.served:
+			l.receiveServed(e)
+		case e := <-l.linked:
+			l.receiveLinked(e)
 		case <-done:
 			return
 		case <-time.After(tick):
