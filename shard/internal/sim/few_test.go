@@ -7,7 +7,7 @@ import "time"
 // A table with few slots is simulated in a tenth of the time, so that here is done
 // what takes many runs.
 const (
-	someSeeds     = 300
+	someSeeds     = 200
 	scenarioSeeds = 3
 )
 

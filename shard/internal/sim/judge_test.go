@@ -12,7 +12,6 @@ import (
 	"github.com/torc-dht/torc/internal/simnet"
 	"github.com/torc-dht/torc/shard/internal/master"
 	"github.com/torc-dht/torc/shard/internal/msg"
-	"github.com/torc-dht/torc/shard/internal/server"
 	"github.com/torc-dht/torc/shard/slots"
 )
 
@@ -123,7 +122,7 @@ func (w *world) quiet(within time.Duration) {
 	}
 	w.resting = true
 	defer func() { w.resting = false }()
-	const calm = server.DefaultDistrust + time.Second // nobody is distrusted any more
+	const calm = time.Second // no server is seen dead so late
 	since := w.net.Now()
 	for end := since + within; w.net.Now()-since < calm || w.busy(); w.run(50 * time.Millisecond) {
 		if w.failed() {
@@ -158,7 +157,7 @@ func (w *world) operate() {
 	for _, s := range w.master.core.Status(now).Servers {
 		if !w.alive(s.Boot) && (s.State == master.Dead || s.State == master.Unheard) && s.WaitFor > 0 && s.Silence > 2*time.Second {
 			w.net.Call(masterAddr, func(now time.Duration) {
-				if w.master.core.Forget(mono(now), s.Addr) == nil {
+				if w.master.core.Forget(mono(now), s.Addr, 0) == nil {
 					w.covered("forgotten")
 				}
 			})
