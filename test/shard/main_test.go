@@ -68,7 +68,7 @@ func build(dir string) error {
 
 // store is a sharded store of real processes on this machine.
 type store struct {
-	t       *testing.T
+	t       testing.TB
 	cluster *cluster.Cluster
 	master  string // its port
 	servers []*server
@@ -80,12 +80,12 @@ type server struct {
 	client *memcache.Client // once it is asked for
 }
 
-func newStore(t *testing.T) *store {
+func newStore(t testing.TB) *store {
 	return &store{t: t, cluster: cluster.ForTest(t, cluster.Options{})}
 }
 
 // freePort returns a port that nobody listens on at this moment.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -146,7 +146,7 @@ type result struct {
 }
 
 // call runs one of the programs.
-func call(t *testing.T, program string, args ...string) result {
+func call(t testing.TB, program string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
