@@ -159,7 +159,9 @@ func mapOf(counter uint64, servers ...*fakeServer) *slots.Map {
 // newTable makes a table of what a fake master says.
 func newTable(t testing.TB, m *fakeMaster, o TableOptions) *Table {
 	t.Helper()
-	table, err := New(t.Context(), []string{m.addr}, o)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // with a busy machine
+	defer cancel()
+	table, err := New(ctx, []string{m.addr}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,19 @@ func variable(flag string) string {
 	return "TORC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// insteadOf is the annotation of a flag with the names of those that say the same
+// another way: the variable of the one is no answer to the other, given.
+const insteadOf = "torc_instead_of"
+
 // bindEnvironment sets each flag of cmd that was not given from its variable,
 // if that is set and not empty.
 func bindEnvironment(cmd *cobra.Command) (err error) {
+	given := make(map[string]bool)
+	cmd.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		value := os.Getenv(variable(f.Name))
-		if f.Changed || value == "" || err != nil || !hasVariable(f) {
+		if f.Changed || value == "" || err != nil || !hasVariable(f) ||
+			slices.ContainsFunc(f.Annotations[insteadOf], func(other string) bool { return given[other] }) {
 			return
 		}
 		e := cmd.Flags().Set(f.Name, value)

@@ -60,11 +60,17 @@ type masterFlags struct {
 	tls                tlsFlags
 }
 
-// addMasterFlags gives cmd the flags that say where its master is.
+// addMasterFlags gives cmd the flags that say where its master is, all but -m, which
+// comes before if there is one.
 func addMasterFlags(cmd *cobra.Command, f *masterFlags) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.master, "master", "", "the master's `host:port`; of several of which one leads, all, with commas")
 	f.tls.add(flags)
+	for _, name := range []string{"master", "master-port"} {
+		if flag := flags.Lookup(name); flag != nil {
+			flag.Annotations = map[string][]string{insteadOf: {"master", "master-port", "table"}}
+		}
+	}
 }
 
 // url returns the URL of the table whose master the flags name, or else --table.
