@@ -25,7 +25,7 @@ UNTIMED = $$($(GO) list ./... | grep -v /test/)
 test: packages ## all tests, with what they need installed (or, without the right to, named and skipped)
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) $(UNTIMED)
-	$(GO) test $(TESTFLAGS) $(TIMED)
+	$(GO) test -p 1 $(TESTFLAGS) $(TIMED)
 
 .PHONY: race
 race: packages ## all tests but the timed ones, under the race detector
