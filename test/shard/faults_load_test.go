@@ -155,12 +155,15 @@ func (d *load) finish() check.History {
 
 	h := d.recorder.History()
 	counts := make(map[check.Outcome]int)
-	var longest time.Duration
+	var longest check.Operation
 	for _, o := range h {
 		counts[o.Outcome]++
-		longest = max(longest, o.Return-o.Call)
+		if o.Return-o.Call > longest.Return-longest.Call {
+			longest = o
+		}
 	}
-	t.Logf("%d calls recorded: %v, the longest %v; %d written once", len(h), counts, longest.Round(time.Millisecond), len(keys))
+	t.Logf("%d calls recorded: %v; %d written once; the longest call, from %v to %v after the load began: %v",
+		len(h), counts, len(keys), longest.Call, longest.Return, longest)
 	if len(h) < leastCalls {
 		t.Errorf("only %d calls were recorded", len(h))
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,20 +21,20 @@ import (
 )
 
 // redisClient puts the requests of many goroutines on few connections, as package
-// memcache does, so that what differs is the server. A client that has a
-// connection for each request, as most for Redis have, is slower by far.
+// memcache does, so that what differs is the server.
 type redisClient struct{ conns []*redisConn }
 
-// redisConn is one connection. Whoever finds nobody writing writes what waits.
+// redisConn is one connection. Whoever finds nobody writing writes what there is.
 type redisConn struct {
 	conn net.Conn
-	done chan struct{} // closed when nothing is read any more
+	want chan chan error // of the requests in buf or on their way, in order
+	done chan struct{}   // closed when nothing is read any more
+	err  error           // why; set before that
 
-	mu   sync.Mutex
-	wait chan struct{} // has an element when buf is not empty
-	buf  []byte
-	want []chan error // of what is in buf or on its way, in order
-	err  error
+	mu      sync.Mutex
+	writing bool
+	buf     []byte
+	spare   []byte
 }
 
 func dialRedis(ctx context.Context, addr string, conns int) (*redisClient, error) {
@@ -43,8 +44,7 @@ func dialRedis(ctx context.Context, addr string, conns int) (*redisClient, error
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
-		r := &redisConn{conn: conn, done: make(chan struct{}), wait: make(chan struct{}, 1)}
-		go r.write()
+		r := &redisConn{conn: conn, want: make(chan chan error, 16*callers), done: make(chan struct{})}
 		go r.read()
 		c.conns = append(c.conns, r)
 	}
@@ -65,50 +65,58 @@ var answers = sync.Pool{New: func() any { return make(chan error, 1) }}
 
 var errNil = errors.New("no such key")
 
-// do makes a request about the key that is its first argument.
+// do makes a request about the key that is its first argument. No more than 16
+// times callers may be under way.
 func (c *redisClient) do(verb, key string, args ...[]byte) error {
-	h := 0
-	for i := range len(key) {
-		h = h*31 + int(key[i])
-	}
-	r := c.conns[(h&0xffff)%len(c.conns)]
+	r := c.conns[int(crc16(key))%len(c.conns)]
 	answer := answers.Get().(chan error)
 	r.mu.Lock()
-	if err := r.err; err != nil {
-		r.mu.Unlock()
-		return err
-	}
-	r.buf = fmt.Appendf(r.buf, "*%d\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", 2+len(args), len(verb), verb, len(key), key)
+	r.buf = append(strconv.AppendInt(append(r.buf, '*'), int64(2+len(args)), 10), "\r\n"...)
+	r.buf = appendBulk(appendBulk(r.buf, verb), key)
 	for _, a := range args {
-		r.buf = append(strconv.AppendInt(append(r.buf, '$'), int64(len(a)), 10), "\r\n"...)
-		r.buf = append(append(r.buf, a...), "\r\n"...)
+		r.buf = appendBulk(r.buf, a)
 	}
-	r.want = append(r.want, answer)
+	r.want <- answer
+	idle := !r.writing
+	r.writing = true
 	r.mu.Unlock()
-	select {
-	case r.wait <- struct{}{}:
-	default:
+	if idle {
+		runtime.Gosched() // others may have something for the same write
+		r.write()
 	}
-	err := <-answer
-	answers.Put(answer)
-	return err
+	select {
+	case err := <-answer:
+		answers.Put(answer)
+		return err
+	case <-r.done:
+		return r.err
+	}
 }
 
+func appendBulk[T string | []byte](to []byte, arg T) []byte {
+	to = append(strconv.AppendInt(append(to, '$'), int64(len(arg)), 10), "\r\n"...)
+	return append(append(to, arg...), "\r\n"...)
+}
+
+// write writes until there is nothing left.
 func (r *redisConn) write() {
-	var out []byte
 	for {
-		select {
-		case <-r.done:
-			return
-		case <-r.wait:
-		}
 		r.mu.Lock()
-		out, r.buf = r.buf, out[:0]
+		out := r.buf
+		if len(out) == 0 {
+			r.writing = false
+			r.mu.Unlock()
+			return
+		}
+		r.buf, r.spare = r.spare[:0], nil
 		r.mu.Unlock()
 		if _, err := r.conn.Write(out); err != nil {
 			_ = r.conn.Close() // read fails, and says so to all
 			return
 		}
+		r.mu.Lock()
+		r.spare = out
+		r.mu.Unlock()
 	}
 }
 
@@ -117,20 +125,11 @@ func (r *redisConn) read() {
 	in := bufio.NewReaderSize(r.conn, 64<<10)
 	for {
 		answer, err := readReply(in)
-		r.mu.Lock()
 		if err != nil {
 			r.err = err
-			for _, w := range r.want {
-				w <- err
-			}
-			r.want = nil
-			r.mu.Unlock()
 			return
 		}
-		w := r.want[0]
-		r.want = r.want[1:]
-		r.mu.Unlock()
-		w <- answer
+		(<-r.want) <- answer
 	}
 }
 
