@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/internal/simnet"
+	"github.com/torc-dht/torc/shard/slots"
 )
 
 var (
@@ -63,6 +64,12 @@ func chance(seed uint64) config {
 	}
 	c.master.Persist = rng.IntN(3) == 0
 	c.drift = rng.IntN(2) == 0
+	if rng.IntN(4) == 0 {
+		c.master.Placement = slots.Modulo
+	}
+	if c.intense = rng.IntN(3) == 0; c.intense {
+		c.clients, c.pace = 6, 2*time.Millisecond
+	}
 	return c
 }
 
@@ -77,15 +84,18 @@ func anything(c config) *world {
 			w.net.ClockRate(a, 0.99+0.02*rng.Float64())
 		}
 	}
-	const length = 20 * time.Second
+	length, every, ambushes := 20*time.Second, 200+rng.IntN(3000), rng.IntN(6)
+	if c.intense {
+		length, every, ambushes = 5*time.Second, 100+rng.IntN(800), 3+rng.IntN(6)
+	}
 	s := simnet.Nemesis{
 		Nodes: nodes, Length: length, Quiet: time.Millisecond, MaxDown: 2,
-		Every:   time.Duration(200+rng.IntN(3000)) * time.Millisecond,
+		Every:   time.Duration(every) * time.Millisecond,
 		Lasting: time.Duration(200+rng.IntN(2000)) * time.Millisecond,
 		Reject:  refused,
 	}.Schedule(c.seed)
 	w.play(s)
-	for range rng.IntN(6) {
+	for range ambushes {
 		w.net.At(w.net.Now()+time.Duration(rng.Int64N(int64(length))), func() { w.ambush(rng) })
 	}
 	for range rng.IntN(4) {

@@ -26,6 +26,7 @@ type config struct {
 	pace    time.Duration // the mean time between a client's calls
 	server  server.Config
 	master  master.Config
+	intense bool // much happens in a short time
 	drift   bool // clocks go at rates that differ by up to 1 %
 	trace   io.Writer
 }
