@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+
+	"github.com/torc-dht/torc/memcache"
 )
 
 // writePage writes the figures as Markdown.
@@ -19,7 +21,7 @@ All on one machine with %d cores, callers and servers, over loopback: what is sl
 
 | | GET/s | times | PUT/s | times |
 |---|--:|--:|--:|--:|
-`, runtime.NumCPU(), callers, 2, valueSize, p.turn, p.rounds)
+`, runtime.NumCPU(), callers, memcache.DefaultConns, valueSize, p.turn, p.rounds)
 	for _, r := range f.requests {
 		fmt.Fprintf(w, "| %s | %s | %.2f | %s | %.2f |\n", r.name,
 			thousands(r.get.median()), r.get.times(f.requests[0].get), thousands(r.put.median()), r.put.times(f.requests[0].put))
@@ -35,7 +37,8 @@ Redis is asked (GET, SET) by a client made for this that shares connections amon
 |---|--:|--:|--:|--:|--:|--:|
 `, thousands(float64(p.keys)), valueSize, probers)
 	for _, j := range f.joins {
-		fmt.Fprintf(w, "| %d servers and one more, %d copies | %s | %.2f s | %s | %s | %s (%.2f times) | %s |\n", j.servers, j.copies,
+		fmt.Fprintf(w, "| %s and one more, %s | %s | %.2f s | %s | %s | %s (%.2f times) | %s |\n",
+			count(j.servers, "server", "servers"), count(j.copies, "copy", "copies"),
 			thousands(float64(j.moved)), j.took.Seconds(), thousands(j.rate()),
 			milliseconds(j.before), milliseconds(j.during), float64(j.during)/float64(max(j.before, 1)), milliseconds(j.slowest))
 	}
@@ -54,6 +57,13 @@ From its start to its exit, %d times each.
 	for _, q := range f.programs {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", q.name, milliseconds(q.half), milliseconds(q.most))
 	}
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }
 
 // thousands formats a number with commas.
