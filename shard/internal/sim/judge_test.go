@@ -98,15 +98,15 @@ func (w *world) steady(s *slots.Server) bool {
 			return false
 		case simnet.Kill, simnet.ClockRate:
 		default:
-			if f.A == a || f.B == a || f.A == masterAddr || f.B == masterAddr || f.B == simnet.Every {
+			if f.A == a || f.B == a || f.A == w.lead || f.B == w.lead || f.B == simnet.Every {
 				return false
 			}
 		}
 	}
-	if !w.net.Up(masterAddr) {
+	if !w.net.Up(w.lead) {
 		return true
 	}
-	for _, st := range w.master.core.Status(mono(w.net.Clock(masterAddr))).Servers {
+	for _, st := range w.master.core.Status(mono(w.net.Clock(w.lead))).Servers {
 		if st.Boot == s.Boot && (st.State == master.Silent || st.State == master.Dead || st.Silence > 300*time.Millisecond) {
 			return false
 		}
@@ -150,13 +150,13 @@ func (w *world) busy() bool {
 
 // operate does what a person would: servers that are dead for good are forgotten.
 func (w *world) operate() {
-	if !w.net.Up(masterAddr) || w.net.Frozen(masterAddr) || w.master.core.Map() == nil {
+	if !w.net.Up(w.lead) || w.net.Frozen(w.lead) || w.master.core.Map() == nil {
 		return
 	}
-	now := mono(w.net.Clock(masterAddr))
+	now := mono(w.net.Clock(w.lead))
 	for _, s := range w.master.core.Status(now).Servers {
 		if !w.alive(s.Boot) && (s.State == master.Dead || s.State == master.Unheard) && s.WaitFor > 0 && s.Silence > 2*time.Second {
-			w.net.Call(masterAddr, func(now time.Duration) {
+			w.net.Call(w.lead, func(now time.Duration) {
 				if w.master.core.Forget(mono(now), s.Addr, 0) == nil {
 					w.covered("forgotten")
 				}
@@ -169,14 +169,14 @@ func (w *world) operate() {
 // when they are asked for; nil is nothing.
 func (w *world) unsettled() func() string {
 	why := func(f string, args ...any) func() string { return func() string { return fmt.Sprintf(f, args...) } }
-	if !w.net.Up(masterAddr) || w.net.Frozen(masterAddr) {
+	if !w.net.Up(w.lead) || w.net.Frozen(w.lead) {
 		return why("the master is down")
 	}
 	m := w.master.core.Map()
 	if m == nil {
 		return why("the master has no map")
 	}
-	if st := w.master.core.Status(mono(w.net.Clock(masterAddr))); !st.Settled {
+	if st := w.master.core.Status(mono(w.net.Clock(w.lead))); !st.Settled {
 		return func() string { return fmt.Sprintf("the master isn't settled: %s, %+v", describe(m), st) }
 	}
 	live := w.live()

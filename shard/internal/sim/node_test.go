@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -77,13 +78,14 @@ type serverNode struct {
 	core *server.Server
 	boot slots.Boot
 
-	seen    *slots.Map
-	peers   map[simnet.Addr]*dialed
-	callers map[simnet.Conn]slots.Boot // who opened a connection
-	master  simnet.Conn                // the zero Conn is none
-	ticked  time.Duration
-	leaving bool
-	left    bool
+	seen     *slots.Map
+	peers    map[simnet.Addr]*dialed
+	callers  map[simnet.Conn]slots.Boot // who opened a connection
+	attached simnet.Addr                // the master that it calls
+	master   simnet.Conn                // the zero Conn is none
+	ticked   time.Duration
+	leaving  bool
+	left     bool
 }
 
 // dialed is a connection to a peer's address, and the boots wanted there.
@@ -94,7 +96,7 @@ type dialed struct {
 }
 
 func newServerNode(w *world, a simnet.Addr, p *simnet.Port[any]) *serverNode {
-	n := &serverNode{w: w, port: p, addr: a}
+	n := &serverNode{w: w, port: p, addr: a, attached: w.masters[0]}
 	n.begin()
 	return n
 }
@@ -111,7 +113,7 @@ func (n *serverNode) begin() {
 	n.seen, n.master = nil, simnet.Conn{}
 	n.peers = make(map[simnet.Addr]*dialed)
 	n.callers = make(map[simnet.Conn]slots.Boot)
-	n.port.Dial(masterAddr)
+	n.port.Dial(n.attached)
 	n.w.lives[n.boot] = n
 	n.port.Note("boot %s", n.boot)
 }
@@ -119,7 +121,7 @@ func (n *serverNode) begin() {
 // restart begins another life in the same process.
 func (n *serverNode) restart() {
 	n.w.covered("reset")
-	n.port.Hangup(masterAddr)
+	n.port.Hangup(n.attached)
 	for _, a := range n.w.serverAddrs() {
 		if n.peers[a] != nil {
 			n.port.Hangup(a)
@@ -135,7 +137,7 @@ func (n *serverNode) Receive(now time.Duration, c simnet.Conn, m any) {
 	switch m := m.(type) {
 	case msg.Message:
 		n.w.received(n, c, m)
-		if c.Peer == masterAddr {
+		if n.w.isMaster(c.Peer) {
 			if c == n.master {
 				n.core.Receive(n.time(now), server.Master, m)
 			}
@@ -175,7 +177,7 @@ func (n *serverNode) meet(now time.Duration, p *dialed, b slots.Boot) {
 func (n *serverNode) Connected(now time.Duration, c simnet.Conn) {
 	switch {
 	case !c.Dialed:
-	case c.Peer == masterAddr:
+	case n.w.isMaster(c.Peer):
 		n.master = c
 		n.core.Connected(n.time(now), server.Master)
 	default:
@@ -189,12 +191,17 @@ func (n *serverNode) Connected(now time.Duration, c simnet.Conn) {
 func (n *serverNode) Disconnected(now time.Duration, c simnet.Conn) {
 	delete(n.callers, c)
 	switch {
-	case !c.Dialed || c.ID == 0:
-	case c.Peer == masterAddr:
-		if c == n.master {
+	case c.Dialed && n.w.isMaster(c.Peer):
+		if c.ID != 0 && c == n.master {
 			n.master = simnet.Conn{}
 			n.core.Disconnected(n.time(now), server.Master)
 		}
+		if c.Peer == n.attached && len(n.w.masters) > 1 { // another one is tried
+			n.port.Hangup(n.attached)
+			n.attached = n.w.masters[(slices.Index(n.w.masters, n.attached)+1)%len(n.w.masters)]
+			n.port.Dial(n.attached)
+		}
+	case !c.Dialed || c.ID == 0:
 	default:
 		if p := n.peers[c.Peer]; p != nil && p.conn == c {
 			n.lost(now, p)
@@ -411,6 +418,7 @@ func (q *served) Fail(f server.Failure) { q.reply.failed, q.reply.failure = true
 type masterNode struct {
 	w     *world
 	port  *simnet.Port[any]
+	addr  simnet.Addr
 	core  *master.Master
 	conns map[master.Conn]simnet.Conn
 	boots map[simnet.Conn]slots.Boot
@@ -419,21 +427,24 @@ type masterNode struct {
 
 func newMasterNode(w *world, p *simnet.Port[any]) *masterNode {
 	n := &masterNode{
-		w: w, port: p,
+		w: w, port: p, addr: p.Addr(),
 		conns: make(map[master.Conn]simnet.Conn), boots: make(map[simnet.Conn]slots.Boot),
 	}
 	cfg := w.cfg.master
 	cfg.Boot = slots.Boot(p.Rand().Uint64() | 1)
-	cfg.Start = w.timeOf(masterAddr, p.Now()).Wall
+	cfg.Start = w.timeOf(n.addr, p.Now()).Wall
 	if cfg.Persist {
 		cfg.Recovered = w.disk
-	} else if p.Incarnation() > 1 {
+	} else if p.Incarnation() > 1 || n.addr != masterAddr {
 		// Who begins from nothing, and hears only a server that has nothing either
 		// before those of the table can reach it, takes that for a new table.
 		cfg.StartWait = 10 * time.Second
 	}
 	n.core = master.New(mono(p.Now()), cfg)
-	w.master = n
+	w.running[n.addr] = n
+	if n.addr == w.lead {
+		w.master = n
+	}
 	return n
 }
 
@@ -462,8 +473,8 @@ func (n *masterNode) Disconnected(now time.Duration, c simnet.Conn) {
 	delete(n.boots, c)
 	net := n.w.net
 	net.At(net.Now()+time.Millisecond, func() {
-		if boot != 0 && !net.Up(c.Peer) && n.w.reachable(c.Peer) && n.w.master == n {
-			net.Call(masterAddr, func(now time.Duration) { n.core.Gone(mono(now), boot) })
+		if boot != 0 && !net.Up(c.Peer) && n.w.reachable(c.Peer) && n.w.running[n.addr] == n {
+			net.Call(n.addr, func(now time.Duration) { n.core.Gone(mono(now), boot) })
 		}
 	})
 }
@@ -487,15 +498,15 @@ func (n *masterNode) Drain(p *simnet.Port[any]) {
 	if m := out.Persist; m != nil {
 		net := n.w.net
 		net.At(net.Now()+2*time.Millisecond, func() {
-			if n.w.master == n && net.Up(masterAddr) {
+			if n.w.running[n.addr] == n && net.Up(n.addr) {
 				n.w.disk = m
-				net.Call(masterAddr, func(now time.Duration) { n.core.Persisted(mono(now), m.Epoch) })
+				net.Call(n.addr, func(now time.Duration) { n.core.Persisted(mono(now), m.Epoch) })
 			}
 		})
 	}
 	if m := n.core.Map(); m != n.seen && m != nil {
 		n.seen = m
-		n.w.saw(m, masterAddr)
+		n.w.saw(m, n.addr)
 	}
 	p.Alarm(min(time.Duration(n.core.NextTick()-mono(0)), p.Now()+50*time.Millisecond))
 }

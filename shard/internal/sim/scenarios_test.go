@@ -117,6 +117,29 @@ func TestMasterWithStateAndServerDie(t *testing.T) {
 	})
 }
 
+// Two masters at a time, of which none knows of the other: servers follow one of
+// them each, and nothing is done twice.
+func TestTwoMasters(t *testing.T) {
+	bears(t, config{}, func(w *world) {
+		const other = "other"
+		w.addMaster(other)
+		w.net.Start(other)
+		for range 3 {
+			for _, a := range []simnet.Addr{"s1", "s3"} {
+				w.net.Reset(masterAddr, a)
+			}
+			w.run(2 * time.Second)
+			undo := w.net.Cut(masterAddr, "s2")
+			w.run(8 * time.Second)
+			undo()
+			w.run(2 * time.Second)
+		}
+		w.lead, w.master = other, w.running[other]
+		w.net.Kill(masterAddr)
+		w.run(3 * time.Second)
+	})
+}
+
 // A server that was stopped for longer than its lease answers nothing old.
 func TestFrozenServer(t *testing.T) {
 	bears(t, config{clients: 4}, func(w *world) {

@@ -35,7 +35,10 @@ type config struct {
 type world struct {
 	cfg     config
 	net     *simnet.Network[any]
-	master  *masterNode
+	masters []simnet.Addr
+	running map[simnet.Addr]*masterNode   // by address, the last that was started
+	lead    simnet.Addr                   // the master that counts, and
+	master  *masterNode                   // what runs there
 	disk    *slots.Map                    // what a master with a state persisted last
 	zeros   map[simnet.Addr]time.Duration // what clocks showed when the day's showed epoch0
 	lives   map[slots.Boot]*serverNode
@@ -65,7 +68,7 @@ func newWorld(c config) *world {
 	c.clients = cmp.Or(c.clients, 3)
 	c.pace = cmp.Or(c.pace, 30*time.Millisecond)
 	w := &world{
-		cfg:   c,
+		cfg: c, lead: masterAddr, running: make(map[simnet.Addr]*masterNode),
 		zeros: make(map[simnet.Addr]time.Duration), lives: make(map[slots.Boot]*serverNode), nodes: make(map[simnet.Addr]*serverNode),
 		goneFor: make(map[simnet.Addr]bool), maps: make(map[slots.Epoch]*slots.Map),
 	}
@@ -80,7 +83,7 @@ func newWorld(c config) *world {
 		w.sampled = append(w.sampled, slots.Slot(s%slots.Count))
 	}
 	w.sampled = slices.Compact(w.sampled)
-	w.net.Add(masterAddr, func(p *simnet.Port[any]) simnet.Node[any] { return newMasterNode(w, p) })
+	w.addMaster(masterAddr)
 	for range c.servers {
 		w.addServer()
 	}
@@ -96,6 +99,14 @@ func newWorld(c config) *world {
 	w.clients[0].scripts = w.bulk()
 	return w
 }
+
+// addMaster makes a further master's address known, without starting it.
+func (w *world) addMaster(a simnet.Addr) {
+	w.masters = append(w.masters, a)
+	w.net.Add(a, func(p *simnet.Port[any]) simnet.Node[any] { return newMasterNode(w, p) })
+}
+
+func (w *world) isMaster(a simnet.Addr) bool { return slices.Contains(w.masters, a) }
 
 func clientAddr(i int) simnet.Addr { return simnet.Addr(fmt.Sprintf("c%d", i)) }
 
