@@ -19,6 +19,9 @@ import (
 )
 
 const (
+	// masterWithin is how long a server that has no master waits for one before it
+	// goes without handing over: many times as long as it takes to connect again.
+	masterWithin = time.Second
 	// tick is how often a server looks at its clock when nothing comes.
 	tick = 10 * time.Millisecond
 	// turn is how many events and batches are taken in before messages go out.
@@ -120,6 +123,7 @@ func (l *serverLoop) run(ctx, life context.Context) error {
 	defer ticker.Stop()
 	leave := ctx.Done()
 	var late <-chan time.Time
+	timed := false // late is when handing over has to be done
 	more := false
 	for {
 		if more {
@@ -137,14 +141,19 @@ func (l *serverLoop) run(ctx, life context.Context) error {
 			case <-ticker.C:
 			case <-leave:
 				leave = nil
-				late = time.After(LeaveWithin)
 				l.core.Leave(clock())
 				if l.masterAt == "" {
-					l.log.Warn("no master to hand over to")
-					return nil
+					l.log.Warn("leaving: no master to hand over to, unless one comes")
+					late = time.After(masterWithin)
+					break
 				}
+				late, timed = time.After(LeaveWithin), true
 				l.log.Info("leaving: handing over")
 			case <-late:
+				if l.masterAt != "" && !timed { // one came
+					late, timed = time.After(LeaveWithin-masterWithin), true
+					break
+				}
 				l.log.Warn("not everything could be handed over in time; copies take over")
 				return nil
 			case <-life.Done():

@@ -341,8 +341,12 @@ type mark struct {
 // bar sets up the barrier of the map that was just adopted.
 func (s *Server) bar() {
 	b := barrier{epoch: s.cur.Epoch, gen: s.writes.begin()}
+	for _, p := range s.order {
+		p.needed = false
+	}
 	for i := range s.slots {
 		for _, c := range s.slots[i].copies {
+			c.peer.needed = c.peer.needed || c.state != slots.Filling
 			if c.state == slots.Joining {
 				c.peer.joins = true
 				c.peer.lacks = c.peer.lacks || !c.sent

@@ -51,6 +51,7 @@ type peer struct {
 	metAt     int64 // when it came into a map, by Mono
 	heard     int64 // when its last message came, or the connection to it, by Mono
 	changed   bool  // its part in some slot has, in the map being adopted
+	needed    bool  // it is a copy that slots can't be served without
 	joins     bool  // it is a Joining copy, in the map being adopted
 	lacks     bool  // and there has yet to come what it is to be filled with
 }

@@ -161,19 +161,7 @@ func (s *Server) lateness(p *peer) (late time.Duration) {
 // there ever was one.
 func (s *Server) mute(p *peer) bool {
 	last := max(p.metAt, s.awake, p.granted-int64(s.cfg.Lease-s.cfg.Margin))
-	return s.now.Mono-last >= 2*int64(s.cfg.Patience) && s.needs(p)
-}
-
-// needs says whether slots can't be served without p's promise.
-func (s *Server) needs(p *peer) bool {
-	for i := range s.slots {
-		if sl := &s.slots[i]; sl.role == serving || sl.role == handing {
-			if c := sl.copyAt(p); c != nil && c.state != slots.Filling {
-				return true
-			}
-		}
-	}
-	return false
+	return s.now.Mono-last >= 2*int64(s.cfg.Patience) && p.needed
 }
 
 func (s *Server) forget(p *peer) {
