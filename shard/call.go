@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -64,6 +65,44 @@ func (c *call) refused(err error) error {
 		return torc.ErrConflict
 	}
 	return err
+}
+
+// tries is what came of the tries of a call.
+type tries struct {
+	// last is how the last one failed that the end of the call did not cut short.
+	last error
+	// unheard is when one of a write that had no answer was first known to have been
+	// sent; zero if there was none.
+	unheard time.Time
+}
+
+// note notes a try that failed, and says whether it is the last to be told of.
+func (t *tries) note(ctx context.Context, c *call, j *judgement) (told bool) {
+	if j.sent && c.verb != opGet && t.unheard.IsZero() {
+		t.unheard = time.Now()
+	}
+	if t.last != nil && ctx.Err() != nil {
+		return false
+	}
+	t.last = j.err
+	return true
+}
+
+// tooLate says that servers may soon have forgotten what came of the first try.
+func (t *tries) tooLate() bool { return !t.unheard.IsZero() && time.Since(t.unheard) > repeatFor }
+
+// outcome is err, what came of the last try, as what came of the call.
+func (t *tries) outcome(err error) error {
+	inDoubt := errors.Is(err, torc.ErrUnavailable) || errors.Is(err, ErrElsewhere)
+	if t.unheard.IsZero() || !inDoubt || errors.Is(err, torc.ErrUnknownOutcome) {
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, torc.ErrUnknownOutcome)
+}
+
+// gaveUp is why the call is not tried again; ended, if not nil, has ended it.
+func (t *tries) gaveUp(ended error) error {
+	return &gaveUp{ended: ended, last: t.last, unknown: !t.unheard.IsZero()}
 }
 
 // carryOut makes c: by the map, which nearly always does, or as pursue does.
@@ -134,15 +173,11 @@ func (t *Table) bounded(ctx context.Context, verb string, err error) (context.Co
 type pursuit struct {
 	t *Table
 	*call
+	tries
 
-	hops  int // in a row
+	at    *memcache.Client // whose failure is told of; nil if it is nobody's
+	hops  int              // in a row
 	pause time.Duration
-	// unheard is when a try of a write that had no answer was first known to have
-	// been sent; zero if there was none.
-	unheard time.Time
-	// last is how the last try failed, at whom, if not nil.
-	last error
-	at   *memcache.Client
 }
 
 // next decides what comes after a try by r failed with err at a server: the error
@@ -150,10 +185,12 @@ type pursuit struct {
 // nil, by the map.
 func (p *pursuit) next(ctx context.Context, r *routing, at *memcache.Client, err error) (*memcache.Client, error) {
 	j := judge(err)
-	p.at, p.last = at, j.err
+	if p.note(ctx, p.call, &j) || j.verdict == final {
+		p.at = at
+	}
 	switch j.verdict {
 	case final:
-		return nil, p.failed(p.refused(j.err))
+		return nil, p.failed(p.outcome(p.refused(j.err)))
 	case elsewhere:
 		p.t.hint(hint{j.addr, j.epoch})
 		newer := p.t.routing.Load().m.Epoch.Before(j.epoch)
@@ -163,9 +200,6 @@ func (p *pursuit) next(ctx context.Context, r *routing, at *memcache.Client, err
 			}
 		}
 	case unheard:
-		if j.sent && p.verb != opGet && p.unheard.IsZero() {
-			p.unheard = time.Now()
-		}
 		p.t.hint(hint{})
 	case notNow:
 		p.pause = min(p.pause, heldPause/2)
@@ -184,7 +218,7 @@ func (p *pursuit) wait(ctx context.Context, r *routing) error {
 	if p.last == nil {
 		p.last = errNoServer
 	}
-	if !p.unheard.IsZero() && time.Since(p.unheard) > repeatFor {
+	if p.tooLate() {
 		return p.failed(p.gaveUp(nil))
 	}
 	p.hops = 0
@@ -212,14 +246,4 @@ func (p *pursuit) wait(ctx context.Context, r *routing) error {
 }
 
 // failed is the error that the call ends with.
-func (p *pursuit) failed(err error) error {
-	if !p.unheard.IsZero() && errors.Is(err, torc.ErrUnavailable) && !errors.Is(err, torc.ErrUnknownOutcome) {
-		err = p.gaveUp(nil)
-	}
-	return failure(p.verb, p.key, p.at, err)
-}
-
-// gaveUp is why the call is not tried again; ended, if not nil, has ended it.
-func (p *pursuit) gaveUp(ended error) error {
-	return &gaveUp{ended: ended, last: p.last, unknown: !p.unheard.IsZero()}
-}
+func (p *pursuit) failed(err error) error { return failure(p.verb, p.key, p.at, err) }

@@ -279,6 +279,26 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
+// What is told of a call is the last failure that its own end did not cut short.
+func TestTheFailureThatIsTold(t *testing.T) {
+	t.Parallel()
+	_, a, _, table := pairOf(t, TableOptions{})
+	var asked atomic.Int32
+	a.answers(func(w *memcache.ResponseWriter, _ *memcache.Request) bool {
+		if asked.Add(1) > 1 {
+			<-t.Context().Done()
+		}
+		w.Error("SERVER_ERROR unavailable: the reason")
+		return true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err := table.Put(ctx, "k", nil)
+	if !errors.Is(err, torc.ErrUnknownOutcome) || !strings.Contains(err.Error(), "the reason") {
+		t.Errorf("Put: %v", err)
+	}
+}
+
 // Where nothing can have been sent, the outcome is known.
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()

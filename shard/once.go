@@ -73,44 +73,32 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		return fail("", judge(err).err)
 	}
 	server, hops, pause := o.Server, 0, shortestRest
-	// What is told of is the last attempt that was not cut short, and at whom.
-	var last error
-	at := ""
-	var unheard time.Time // when a write was first known to have been sent that had no answer
-	gaveUp := func() error { return &gaveUp{last: last, unknown: !unheard.IsZero()} }
-	note := func(server string, err error) {
-		if last == nil || ctx.Err() == nil {
-			last, at = err, server
+	var past tries
+	at := "" // whose failure is told of
+	note := func(server string, j judgement) {
+		if past.note(ctx, c, &j) {
+			at = server
 		}
 	}
 	for {
 		if server == "" {
 			if server, err = o.locate(ctx, c.key); err != nil {
-				note("", err)
-				return fail(at, gaveUp())
+				note("", judgement{err: err})
+				return fail(at, past.gaveUp(nil))
 			}
 		}
 		if item, err = o.try(ctx, server, c); err == nil {
 			return item, nil
 		}
 		j := judge(err)
-		if j.sent && c.verb != opGet && unheard.IsZero() {
-			unheard = time.Now()
-		}
-		note(server, j.err)
+		note(server, j)
 		switch {
 		case j.verdict == final && errors.Is(j.err, torc.ErrNotFound):
 			return fail("", j.err)
-		case j.verdict == final && !unheard.IsZero() && errors.Is(j.err, torc.ErrUnavailable):
-			return fail(server, gaveUp())
 		case j.verdict == final:
-			return fail(server, j.err)
+			return fail(server, past.outcome(j.err))
 		case j.verdict == elsewhere && o.Server != "":
-			err = fmt.Errorf("%w, at %s", ErrElsewhere, j.addr)
-			if !unheard.IsZero() {
-				err = fmt.Errorf("%w; %w", err, torc.ErrUnknownOutcome)
-			}
-			return fail(server, err)
+			return fail(server, past.outcome(fmt.Errorf("%w, at %s", ErrElsewhere, j.addr)))
 		case j.verdict == elsewhere && hops < maxHops:
 			server = j.addr
 			hops++
@@ -118,8 +106,8 @@ func (o *Once) carryOut(ctx context.Context, c *call) (item memcache.Item, err e
 		case j.verdict == notNow:
 			pause = min(pause, heldPause)
 		}
-		if !unheard.IsZero() && time.Since(unheard) > repeatFor || !rest(ctx, &pause) {
-			return fail(at, gaveUp())
+		if past.tooLate() || !rest(ctx, &pause) {
+			return fail(at, past.gaveUp(nil))
 		}
 		server, hops = o.Server, 0
 	}
