@@ -113,7 +113,8 @@ func (m *Master) keeper(addr string, logger *slog.Logger) (keep.Keeper, error) {
 }
 
 const (
-	// masterTick is the longest for which a master doesn't look at its clock.
+	// masterTick is the longest for which a master doesn't look at its clock, and
+	// after how long a map that couldn't be kept is tried again.
 	masterTick = 50 * time.Millisecond
 	// probeWithin is how long an address may take to accept a connection or not.
 	probeWithin = time.Second
@@ -129,10 +130,15 @@ type masterLoop struct {
 	service *link.Service
 	events  chan link.Event
 	calls   chan func()   // of other goroutines, to be run on this one
-	saved   chan saving   // maps that were kept, or were not
+	saved   chan saving   // what came of keeping a map
 	over    chan struct{} // closed when the loop is
 	probes  sync.WaitGroup
 	saves   sync.WaitGroup
+
+	// above is the term of a master that this one found itself deposed by. To be
+	// elected once more means that that one is over; and its term may be far above
+	// this machine's clock.
+	above uint64
 
 	// What follows is the loop's own, and of one reign.
 	core  *master.Master // nil while this master stands by
@@ -141,12 +147,18 @@ type masterLoop struct {
 	ids   map[*link.Conn]master.Conn
 	last  master.Conn
 	seen  *slots.Map
+
+	toKeep  *slots.Map // the last one that is to be kept, and isn't
+	keeping bool       // one is being kept, in this reign
+	failed  time.Time  // when one last couldn't be kept
+	trouble string     // and why, as the log has it
 }
 
-// saving is a map that was to be kept.
+// saving is what came of keeping a map in a reign.
 type saving struct {
-	m   *slots.Map
-	err error
+	reign keep.Reign
+	m     *slots.Map
+	err   error
 }
 
 func newMasterLoop(m *Master, keeper keep.Keeper, logger *slog.Logger) *masterLoop {
@@ -232,7 +244,7 @@ func (l *masterLoop) whoLeads() string {
 func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
 	now := clock()
 	cfg := master.Config{
-		Boot: l.boot, Start: now.Wall, Placement: l.cfg.Placement, Copies: l.cfg.Copies, MinCopies: l.cfg.MinCopies,
+		Boot: l.boot, Start: max(now.Wall, int64(l.above)+1), Placement: l.cfg.Placement, Copies: l.cfg.Copies, MinCopies: l.cfg.MinCopies,
 	}
 	var over <-chan struct{}
 	if reign != nil {
@@ -241,6 +253,7 @@ func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
 		l.log.Info("this master leads")
 	}
 	l.core, l.reign, l.seen = master.New(now.Mono, cfg), reign, nil
+	l.toKeep, l.keeping, l.failed, l.trouble = nil, false, time.Time{}, ""
 	l.conns, l.ids = make(map[master.Conn]*link.Conn), make(map[*link.Conn]master.Conn)
 	timer := time.NewTimer(masterTick)
 	defer timer.Stop()
@@ -252,6 +265,7 @@ func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
 		l.deliver(ctx)
 		if e, deposed := l.core.Deposed(); deposed {
 			l.log.Warn("servers follow a later master", "term", e.Term)
+			l.above = e.Term
 			return
 		}
 		timer.Reset(min(masterTick, max(0, time.Duration(l.core.NextTick()-clock().Mono))))
@@ -261,7 +275,7 @@ func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
 		case f := <-l.calls:
 			f()
 		case s := <-l.saved:
-			l.kept(ctx, s)
+			l.kept(s)
 		case <-timer.C:
 			l.core.Tick(clock().Mono)
 		case <-over:
@@ -271,35 +285,45 @@ func (l *masterLoop) lead(ctx context.Context, reign keep.Reign) {
 	}
 }
 
-// keep has a map kept, and is told by l.saved.
-func (l *masterLoop) keep(ctx context.Context, m *slots.Map) {
-	reign := l.reign
+// keep has the last map kept that is to be, one at a time: the state machine may go
+// on to another one while an earlier is on its way, and that must not end up on top.
+func (l *masterLoop) keep(ctx context.Context) {
+	if l.toKeep == nil || l.keeping || time.Since(l.failed) < masterTick {
+		return
+	}
+	l.keeping = true
+	reign, m := l.reign, l.toKeep
 	l.saves.Go(func() {
 		err := reign.Save(ctx, m)
 		select {
-		case l.saved <- saving{m, err}:
+		case l.saved <- saving{reign, m, err}:
 		case <-l.over:
 		}
 	})
 }
 
-// kept goes on when a map is kept, and otherwise tries again.
-func (l *masterLoop) kept(ctx context.Context, s saving) {
-	if s.err == nil {
-		l.core.Persisted(clock().Mono, s.m.Epoch)
+// kept goes on when a map is kept; otherwise it will be tried again.
+func (l *masterLoop) kept(s saving) {
+	if s.reign != l.reign {
 		return
 	}
-	l.log.Warn("the map could not be kept", "map", s.m.Epoch, "err", s.err)
-	if errors.Is(s.err, keep.ErrOver) {
-		return
-	}
-	l.saves.Go(func() {
-		select {
-		case <-time.After(masterTick):
-			l.on(func() { l.keep(ctx, s.m) })
-		case <-l.over:
+	l.keeping = false
+	if s.err != nil {
+		l.failed = time.Now()
+		if text := s.err.Error(); text != l.trouble {
+			l.trouble = text
+			l.log.Warn("the map could not be kept, and goes to nobody before it is", "map", s.m.Epoch, "err", s.err)
 		}
-	})
+		return
+	}
+	if l.trouble != "" {
+		l.trouble = ""
+		l.log.Info("the map is kept", "map", s.m.Epoch)
+	}
+	if l.toKeep == s.m {
+		l.toKeep = nil
+	}
+	l.core.Persisted(clock().Mono, s.m.Epoch)
 }
 
 func (l *masterLoop) receive(e link.Event) {
@@ -344,8 +368,9 @@ func (l *masterLoop) probe(addr string, boot slots.Boot) {
 func (l *masterLoop) deliver(ctx context.Context) {
 	out := l.core.Drain()
 	if out.Persist != nil {
-		l.keep(ctx, out.Persist)
+		l.toKeep = out.Persist
 	}
+	l.keep(ctx)
 	for _, e := range out.Send {
 		if c := l.conns[e.To]; c != nil {
 			c.Send(e.Message)

@@ -78,37 +78,29 @@ func (c masterCalls) Status(context.Context) (*pb.MasterStatus, error) {
 func (c masterCalls) Forget(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*probeWithin)
 	defer cancel()
-	if err := c.checkDead(ctx, addr); err != nil {
+	answers, err := c.whoAnswers(ctx, addr)
+	if err != nil {
 		return err
 	}
 	var refusal error
-	err := c.ask(func(core *master.Master) { refusal = core.Forget(clock().Mono, addr) })
+	err = c.ask(func(core *master.Master) { refusal = core.Forget(clock().Mono, addr, answers) })
 	return cmp.Or(err, refusal)
 }
 
-// checkDead fails where the address accepts connections, unless it is another
-// process that does than the one to be forgotten.
-func (c masterCalls) checkDead(ctx context.Context, addr string) error {
+// whoAnswers returns who accepts connections at an address, 0 for nobody: it may be
+// another process than the one to be forgotten. It fails where that one can't be asked
+// who it is.
+func (c masterCalls) whoAnswers(ctx context.Context, addr string) (slots.Boot, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil
+		return 0, nil
 	}
 	_ = conn.Close()
 	boot, err := link.Identify(ctx, addr, link.Options{TLS: c.l.cfg.TLS})
 	if err != nil {
-		return fmt.Errorf("%s accepts connections: make sure that the server there has ended, it may still answer for its slots", addr)
+		return 0, fmt.Errorf("%s accepts connections: make sure that the server there has ended, it may still answer for its slots", addr)
 	}
-	known := false
-	if err := c.ask(func(core *master.Master) {
-		m := core.Map()
-		known = m != nil && m.Index(boot) != slots.None
-	}); err != nil {
-		return err
-	}
-	if known {
-		return fmt.Errorf("%s is alive: stop it with SIGTERM, and it hands over what it has", addr)
-	}
-	return nil
+	return boot, nil
 }
 
 // Rebalance spreads the slots anew.

@@ -204,7 +204,7 @@ func (w *world) forgetDead() {
 		if f != nil || s.State == Up {
 			continue
 		}
-		err := w.m.Forget(w.now, s.Addr)
+		err := w.m.Forget(w.now, s.Addr, 0)
 		if err != nil {
 			w.drain()
 		} else {

@@ -9,8 +9,9 @@ import (
 )
 
 // Forget gives up the server at an address, and with it whatever only it has (R4).
-// An error is a sentence for a person, who has to do something else or wait.
-func (m *Master) Forget(now int64, addr string) error {
+// Who answers there, 0 for nobody, is alive, whether this master hears it or not. An
+// error is a sentence for a person, who has to do something else or wait.
+func (m *Master) Forget(now int64, addr string, answers slots.Boot) error {
 	m.begin(now)
 	defer m.end()
 	m.age()
@@ -27,6 +28,8 @@ func (m *Master) Forget(now int64, addr string) error {
 		all = append(all, v.addr)
 		switch {
 		case v.addr != addr:
+		case v.boot == answers:
+			alive = append(alive, "it answers there")
 		case v.vitality == dead || !v.heard && v.conn == 0:
 			lost = append(lost, v)
 		default:

@@ -43,7 +43,7 @@ type Master struct {
 	newest  *slots.Map // the last one made; nil where there is none in this term and none was recovered
 	issued  *slots.Map // the last one sent: newest, once it is persisted
 	begun   bool       // a map was made in this term
-	anew    bool       // the table began in this term, as far as anybody had said
+	anew    bool       // the table began with this master, as far as anybody had said
 	ages    []age      // of newest's rows
 	numbers uint32     // the highest Number that a server has had
 

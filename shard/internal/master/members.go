@@ -94,7 +94,7 @@ func (m *Master) expect(s *slots.Server) {
 // prune forgets members that nobody needs to know any more.
 func (m *Master) prune() {
 	m.members = slices.DeleteFunc(m.members, func(v *member) bool {
-		if v.conn != 0 || m.newest == nil || m.newest.Index(v.boot) != slots.None || v.replaced && m.now-v.last < int64(m.cfg.Lease)*10 {
+		if v.conn != 0 || m.newest == nil || m.newest.Index(v.boot) != slots.None || m.issued != nil && m.issued.Index(v.boot) != slots.None || v.replaced && m.now-v.last < int64(m.cfg.Lease)*10 {
 			return false
 		}
 		delete(m.byBoot, v.boot)

@@ -76,6 +76,9 @@ func (r *rebuild) take(m *slots.Map) (news bool) {
 	return news
 }
 
+// deposed is when a server was, as far as those know who reported.
+func (r *rebuild) deposed(b slots.Boot) slots.Epoch { return r.servers[r.index[b]].Deposed }
+
 // renumbered returns a row in other indices; at has the new one for each.
 func renumbered(r *slots.Row, at []int16) slots.Row {
 	n := slots.Row{Primary: r.Primary, Fresh: r.Fresh, Held: r.Held}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/torc-dht/torc/shard/internal/msg"
@@ -96,11 +97,14 @@ func checkAddr(addr string) error {
 	switch {
 	case len(addr) > slots.MaxAddr:
 		return fmt.Errorf("it has over %d bytes", slots.MaxAddr)
-	case !ok || host == "" || port == "" || port == "0":
+	case !ok || host == "" || port == "":
 		return fmt.Errorf("it isn't HOST:PORT")
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		return fmt.Errorf("others can't reach %s: name the address to be reached at", host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q is no port from 1 to 65535", port)
 	}
 	return nil
 }
@@ -153,7 +157,7 @@ func (m *Master) takeReport(v *member, reported *slots.Map) bool {
 			return false
 		}
 	}
-	if m.anew && inRows(reported, reported.Index(v.boot)) {
+	if m.anew && reported.Epoch.Boot != m.cfg.Boot && inRows(reported, reported.Index(v.boot)) {
 		m.refuse(v.conn, fmt.Sprintf("this master began a new table before it heard of the one that %s is of (map %s): "+
 			"to take that up, stop the new one's servers and start the master again where the others can reach it; "+
 			"to give it up, start %s again", v.addr, reported.Epoch, v.addr), false)
@@ -181,7 +185,8 @@ func (m *Master) atOnceIf(yes bool) {
 
 // beat takes a sign of life, and grants what it asks for: this master won't give
 // away what the server alone has, until the lease from now is over (R4). Who may
-// have been deposed gets that only when it knows.
+// have been deposed gets that only when it knows. Under a draft it is granted what
+// the server has by its own map, since it goes on under that.
 func (m *Master) beat(v *member, b *msg.Beat) {
 	changed := v.full != b.Full || !slices.Equal(v.distrusted, b.Distrusted)
 	v.epoch, v.full, v.distrusted, v.fills = b.Epoch, b.Full, b.Distrusted, b.Fills
@@ -194,11 +199,18 @@ func (m *Master) beat(v *member, b *msg.Beat) {
 		return
 	}
 	i := m.newest.Index(v.boot)
-	if i == slots.None || m.newest.Servers[i].Dead || b.Epoch.Before(m.newest.Servers[i].Deposed) {
+	if i == slots.None || m.newest.Servers[i].Dead {
+		return
+	}
+	epoch, deposed := m.epoch(), m.newest.Servers[i].Deposed
+	if len(m.newest.Held) > 0 {
+		epoch, deposed = b.Epoch, m.rebuild.deposed(v.boot)
+	}
+	if b.Epoch.Before(deposed) {
 		return
 	}
 	v.promise = m.now
-	m.send(v.conn, &msg.Granted{Sent: b.Sent, Epoch: m.epoch()})
+	m.send(v.conn, &msg.Granted{Sent: b.Sent, Epoch: epoch})
 }
 
 func (m *Master) epoch() slots.Epoch {

@@ -178,7 +178,7 @@ func TestForgetSaysWhatToDo(t *testing.T) {
 	w := newWorld(1, Config{})
 	says := func(addr, what string) {
 		t.Helper()
-		if err := w.m.Forget(w.now, addr); err == nil || !strings.Contains(err.Error(), what) {
+		if err := w.m.Forget(w.now, addr, 0); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("forget %s: %v; want %q", addr, err, what)
 		}
 	}
@@ -191,7 +191,7 @@ func TestForgetSaysWhatToDo(t *testing.T) {
 	w.until(1200*ms, func() bool { return w.m.Status(w.now).Failed > 0 })
 	says("s0:1", "may still answer for its slots")
 	w.until(second, func() bool { return false })
-	if err := w.m.Forget(w.now, "s0:1"); err != nil {
+	if err := w.m.Forget(w.now, "s0:1", 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,6 +31,7 @@ var rewrite = flag.Bool("rewrite", false, "write what TestScripts sees into test
 //	tick MS [NAME...]                    time passes, in which servers beat
 //	settle NAME...                       servers do what is asked for until nothing is left to do
 //	save NAME                            keeps the map
+//	granted NAME                         whether its last Beat was answered, with its own epoch
 //	status
 //
 // What follows ---- is what came of it.
@@ -48,6 +49,7 @@ type script struct {
 	n     int
 	held  slots.Epoch // waits for persisted
 	quiet bool
+	grant map[string]slots.Epoch
 	out   strings.Builder
 }
 
@@ -73,6 +75,7 @@ func runScript(t *testing.T, file string) {
 	s := &script{
 		now: second, boots: make(map[string]slots.Boot), conns: make(map[string]Conn), names: make(map[Conn]string),
 		got: make(map[string]*slots.Map), over: make(map[string]*msg.HandOver), saved: make(map[string]*slots.Map), term: make(map[string]msg.Prepare),
+		grant: make(map[string]slots.Epoch),
 	}
 	var seen strings.Builder
 	in, expected := bufio.NewScanner(strings.NewReader(string(data))), false
@@ -194,7 +197,7 @@ func (s *script) command(t *testing.T, words []string) {
 	case "gone":
 		s.m.Gone(s.now, s.boot(names[0]))
 	case "forget":
-		if err := s.m.Forget(s.now, addrOf(names[0])); err != nil {
+		if err := s.m.Forget(s.now, addrOf(names[0]), s.boots[opt["answers"]]); err != nil {
 			fmt.Fprintln(&s.out, "refused:", err)
 		}
 	case "rebalance":
@@ -207,6 +210,11 @@ func (s *script) command(t *testing.T, words []string) {
 		s.settle(names)
 	case "save":
 		s.saved[names[0]] = s.m.Map()
+	case "granted":
+		clear(s.grant)
+		s.beat(names[0], nil)
+		e, ok := s.grant[names[0]]
+		fmt.Fprintln(&s.out, ok && e == s.got[names[0]].Epoch)
 	case "status":
 		s.status()
 	default:
@@ -352,6 +360,7 @@ func (s *script) drain() {
 		case *msg.Refuse:
 			s.note("%s: refused: %s", name, m.Reason)
 		case *msg.Granted:
+			s.grant[name] = m.Epoch
 		default:
 			s.note("%s: %s", name, strings.TrimPrefix(fmt.Sprintf("%T", m), "*msg."))
 		}

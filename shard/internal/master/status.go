@@ -65,21 +65,18 @@ type MoveStatus struct {
 	Moving int
 }
 
-// Status returns how the table stands at a time, by the newest map.
+// Status returns how the table stands at a time, by the last map that was issued.
 func (m *Master) Status(now int64) Status {
 	st := Status{
 		Since: time.Duration(now - m.reigns), Placement: m.cfg.Placement,
 		Copies: m.cfg.Copies, MinCopies: m.cfg.MinCopies, Deposed: m.isDeposed(),
 	}
-	if m.issued == nil || m.persisting() || len(m.survey.boots) != len(m.issued.Servers) {
-		if m.issued != nil {
-			st.Epoch = m.issued.Epoch
-		}
+	if m.issued == nil {
 		return st
 	}
 	on := m.issued
 	v := &m.survey
-	st.Epoch, st.Settled = on.Epoch, v.settled && !m.rebalance
+	st.Epoch, st.Settled = on.Epoch, v.settled && !m.rebalance && !m.persisting()
 	st.Single, st.Failed, st.Held, st.Unowned = v.single, v.failed, v.held, v.unowned
 	for i := range on.Servers {
 		st.Servers = append(st.Servers, m.serverStatus(now, int16(i)))

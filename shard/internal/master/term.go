@@ -36,7 +36,7 @@ func (m *Master) raise(term uint64) {
 	m.handovers = nil
 	own := m.newest
 	begun := m.begun
-	m.begun, m.anew = false, false
+	m.begun = false
 	for _, v := range m.members {
 		v.newTerm()
 		if v.conn != 0 {

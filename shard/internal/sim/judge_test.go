@@ -65,7 +65,7 @@ func (w *world) alone(n *serverNode, s slots.Slot) {
 // one who isn't there would be two failures at once.
 func (w *world) survives(a simnet.Addr) bool {
 	n := w.nodes[a]
-	if w.newest == nil || !w.net.Up(a) {
+	if w.newest == nil || !w.net.Up(a) || len(w.masters) > 1 {
 		return false
 	}
 	me := w.newest.Index(n.boot)
@@ -98,7 +98,7 @@ func (w *world) steady(s *slots.Server) bool {
 			return false
 		case simnet.Kill, simnet.ClockRate:
 		default:
-			if f.A == a || f.B == a || f.A == w.lead || f.B == w.lead || f.B == simnet.Every {
+			if f.A == a || f.B == a || w.isMaster(f.A) || w.isMaster(f.B) || f.B == simnet.Every {
 				return false
 			}
 		}
