@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -46,7 +47,7 @@ func (c *Client) Map(ctx context.Context) (*slots.Map, error) {
 	if err != nil {
 		return nil, c.ch.explain(err)
 	}
-	return mapFromWire(r.GetData())
+	return c.mapOf(r)
 }
 
 // ServerMap asks a server for the map that it stands on.
@@ -55,7 +56,19 @@ func (c *Client) ServerMap(ctx context.Context) (*slots.Map, error) {
 	if err != nil {
 		return nil, c.ch.explain(err)
 	}
-	return mapFromWire(r.GetData())
+	return c.mapOf(r)
+}
+
+// mapOf is the map in a reply, which has to have one.
+func (c *Client) mapOf(r *pb.GetMapReply) (*slots.Map, error) {
+	m, err := mapFromWire(r.GetData())
+	if err == nil && m == nil {
+		err = errors.New("it answers without a map")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ch.addr, err)
+	}
+	return m, nil
 }
 
 // Maps yields a master's map and each later one, until the first error.
@@ -67,7 +80,7 @@ func (c *Client) Maps(ctx context.Context) iter.Seq2[*slots.Map, error] {
 		for r, err := range replies {
 			var m *slots.Map
 			if err == nil {
-				m, err = mapFromWire(r.GetData())
+				m, err = c.mapOf(r)
 			}
 			if !yield(m, err) || err != nil {
 				return

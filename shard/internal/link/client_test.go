@@ -57,6 +57,17 @@ func TestMapIsGivenOut(t *testing.T) {
 	}
 }
 
+// A reply without a map, or with what is none, is an error, which says whose it is.
+func TestReplyWithoutAMap(t *testing.T) {
+	t.Parallel()
+	c := startClient(t, "h:1", Options{})
+	for _, data := range [][]byte{nil, {1, 2, 3}} {
+		if m, err := c.mapOf(&pb.GetMapReply{Data: data}); err == nil || m != nil || !strings.HasPrefix(err.Error(), "h:1: ") {
+			t.Errorf("%v: %v, %v", data, m, err)
+		}
+	}
+}
+
 func TestMapIsWatched(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t, 11)
