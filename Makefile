@@ -25,6 +25,7 @@ UNTIMED = $$($(GO) list ./... | grep -v /test/)
 test: packages ## all tests, with what they need installed (or, without the right to, named and skipped)
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) $(UNTIMED)
+	$(GO) test $(TESTFLAGS) -tags fewslots ./shard/internal/sim
 	$(GO) test -p 1 $(TESTFLAGS) $(TIMED)
 
 .PHONY: race
@@ -34,6 +35,7 @@ race: packages ## all tests but the timed ones, under the race detector
 .PHONY: soak
 soak: packages ## what takes longer: each fault twenty times, long churn, fuzzing
 	TORC_SOAK=1 $(GO) test -count=1 -timeout 60m -p 1 $(TESTFLAGS) ./...
+	TORC_SOAK=1 $(GO) test -count=1 -timeout 60m $(TESTFLAGS) -tags fewslots ./shard/internal/sim
 	scripts/fuzz.sh 60s
 
 .PHONY: bench
