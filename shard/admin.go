@@ -167,32 +167,55 @@ func (a *Admin) ask(ctx context.Context, do func(*link.Client) error) error {
 }
 
 // leader returns a client of the master that leads: the only one there is,
-// whether it leads or not, or the first of several that doesn't decline.
-func (a *Admin) leader(ctx context.Context) (*link.Client, string, error) {
-	if len(a.Masters) == 0 {
+// whether it leads or not, or the first of several to say anything but that it
+// doesn't. They are asked all at once, since each may be one that is silent.
+func (a *Admin) leader(ctx context.Context) (leader *link.Client, addr string, err error) {
+	switch len(a.Masters) {
+	case 0:
 		return nil, "", errors.New("shard: no master is named")
+	case 1:
+		addr = a.Masters[0]
+		leader, err = a.client(addr)
+		return leader, addr, ofMaster(addr, err)
 	}
-	var failed []error
-	for _, addr := range a.Masters {
-		c, err := link.NewClient(addr, link.Options{TLS: a.TLS, Dialer: a.Dialer})
-		if err == nil && len(a.Masters) == 1 {
-			return c, addr, nil
-		}
-		if err == nil {
-			if err = leads(ctx, c); err == nil {
-				return c, addr, nil
+	ctx, cancel := context.WithTimeout(ctx, electWithin)
+	defer cancel()
+	clients, failed := make([]*link.Client, len(a.Masters)), make(joined, len(a.Masters))
+	answered := make(chan int)
+	for i, addr := range a.Masters {
+		go func() {
+			c, err := a.client(addr)
+			if err == nil {
+				err = leads(ctx, c)
 			}
+			clients[i], failed[i] = c, ofMaster(addr, err)
+			answered <- i
+		}()
+	}
+	for range a.Masters {
+		i := <-answered
+		c := clients[i]
+		switch {
+		case failed[i] == nil && leader == nil:
+			leader, addr = c, a.Masters[i]
+			cancel()
+		case c != nil:
 			_ = c.Close() // it is of no use
 		}
-		failed = append(failed, ofMaster(addr, err))
 	}
-	return nil, "", joined(failed)
+	if leader == nil {
+		return nil, "", failed
+	}
+	return leader, addr, nil
+}
+
+// client returns a client of one master.
+func (a *Admin) client(addr string) (*link.Client, error) {
+	return link.NewClient(addr, link.Options{TLS: a.TLS, Dialer: a.Dialer})
 }
 
 // leads says why a master doesn't lead, nil if it does.
 func leads(ctx context.Context, c *link.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, electWithin)
-	defer cancel()
 	_, _, err := c.Where(ctx, "any key")
 	for _, no := range []error{link.ErrRefused, link.ErrSilent, link.ErrForeign, link.ErrVersion, link.ErrDeclined, ctx.Err()} {
 		if no != nil && errors.Is(err, no) {
