@@ -87,6 +87,7 @@ func (w *walk) run(ctx context.Context, yield func(string) bool) error {
 		select {
 		case <-r.replaced:
 		case <-ctx.Done():
+		case <-w.t.life.Done():
 		case <-time.After(maxPause):
 		}
 	}
@@ -152,6 +153,7 @@ func (w *walk) list(ctx context.Context, at *memcache.Client, boot slots.Boot, y
 func (w *walk) mapOf(ctx context.Context, at *memcache.Client) (*slots.Map, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	defer context.AfterFunc(w.t.life, cancel)()
 	m, err := w.t.mapOf(ctx, at.Addr())
 	if err == nil {
 		w.t.adopt(m)

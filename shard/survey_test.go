@@ -70,9 +70,22 @@ func TestSurveyCountsCopies(t *testing.T) {
 	})
 }
 
-// Close ends a survey that waits for a server.
+// Close ends a survey, and a walk, that waits for a server.
 func TestCloseEndsSurvey(t *testing.T) {
 	t.Parallel()
+	for name, call := range map[string]func(*Table) error{
+		"survey": func(table *Table) error { _, err := table.Survey(t.Context()); return err },
+		"walk": func(table *Table) (err error) {
+			for _, err = range table.Keys(t.Context()) {
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); closeEnds(t, call) })
+	}
+}
+
+func closeEnds(t *testing.T, call func(*Table) error) {
 	dialled := make(chan struct{}, 16)
 	dial := func(ctx context.Context, addr string) (net.Conn, error) {
 		dialled <- struct{}{}
@@ -81,11 +94,11 @@ func TestCloseEndsSurvey(t *testing.T) {
 	table := newUnconnected(nil, TableOptions{ReadTimeout: time.Hour, Dialer: dial})
 	defer table.Close()
 	table.adopt(mapOf(1, &fakeServer{addr: mute(t)}))
-	surveyed := make(chan error)
-	go func() { _, err := table.Survey(t.Context()); surveyed <- err }()
+	ended := make(chan error)
+	go func() { ended <- call(table) }()
 	<-dialled
 	_ = table.Close()
-	if err := <-surveyed; !errors.Is(err, torc.ErrClosed) {
-		t.Errorf("a survey that was under way: %v", err)
+	if err := <-ended; !errors.Is(err, torc.ErrClosed) {
+		t.Errorf("%v", err)
 	}
 }
