@@ -202,6 +202,7 @@ func (l *masterLoop) standBy(ctx context.Context) (reign keep.Reign, err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.core = nil
+	l.service.SetHealthy(false)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -181,6 +181,10 @@ func movesText(moves []shard.Move, style terminal.Style) string {
 	return table.String()
 }
 
+// soonHeard is how long after its start a master has heard all servers that run and
+// can reach it.
+const soonHeard = 5 * time.Second
+
 // troubleText says which slots are not as they shall be; "" if all are.
 func troubleText(st shard.Status, style terminal.Style) string {
 	var b strings.Builder
@@ -188,6 +192,9 @@ func troubleText(st shard.Status, style terminal.Style) string {
 		text := plural(uint64(f.Slots), "slot waits", "slots wait") + " for " + f.Addr + ", which alone has them; if that process is gone for good: torc shard forget " + f.Addr
 		if stateOf(st, f.Addr) == shard.ServerUnheard {
 			text = plural(uint64(f.Slots), "slot waits", "slots wait") + " for " + f.Addr + ", which this master hasn't heard yet"
+			if time.Since(st.Since) > soonHeard {
+				text += "; if that process is gone for good: torc shard forget " + f.Addr
+			}
 		}
 		b.WriteString(style.Bad(text) + "\n")
 	}

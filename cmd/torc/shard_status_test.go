@@ -45,9 +45,13 @@ h:1 -> h:3  2,310 of 9,240 slots  308,642 keys  24.7 MB  310,000 keys/s
 		t.Errorf("got %q, want %q", got, want)
 	}
 	unheard := moving()
-	unheard.Servers[1].State, unheard.Held = shard.ServerUnheard, 4620
+	unheard.Servers[1].State, unheard.Held, unheard.Since = shard.ServerUnheard, 4620, time.Now()
 	if got := statusText(unheard, terminal.Style{}); !strings.Contains(got, "4,620 slots wait for h:2, which this master hasn't heard yet\n") || strings.Contains(got, "forget") {
 		t.Errorf("a server that may come yet is given up:\n%s", got)
+	}
+	unheard.Since = time.Now().Add(-time.Minute)
+	if got := statusText(unheard, terminal.Style{}); !strings.Contains(got, "hasn't heard yet; if that process is gone for good: torc shard forget h:2\n") {
+		t.Errorf("nothing is said to do about a server that doesn't come:\n%s", got)
 	}
 }
 
@@ -95,16 +99,16 @@ func TestWhatForgetLoses(t *testing.T) {
 // Moves that are over count with all they had to move.
 func TestMovesAddUp(t *testing.T) {
 	t.Parallel()
-	m := newMoved()
-	m.note([]shard.Move{{From: "a", To: "c", Slots: 10, Left: 4, Keys: 60, Bytes: 600}, {From: "b", To: "c", Slots: 5, Left: 5}})
-	m.note([]shard.Move{{From: "b", To: "c", Slots: 5, Left: 2, Keys: 30, Bytes: 300}})
-	step := m.step(moving())
+	var m shard.Moved
+	m.Note([]shard.Move{{From: "a", To: "c", Slots: 10, Left: 4, Keys: 60, Bytes: 600}, {From: "b", To: "c", Slots: 5, Left: 5}})
+	m.Note([]shard.Move{{From: "b", To: "c", Slots: 5, Left: 2, Keys: 30, Bytes: 300}})
+	step := moveStep(&m, moving())
 	if want := (terminal.Step{Done: 13, Total: 15, Unit: "slots", Bytes: 900, Note: "90 keys"}); step != want {
 		t.Errorf("got %+v, want %+v", step, want)
 	}
-	m.note(nil)
+	m.Note(nil)
 	var out strings.Builder
-	if err := m.tell(&out, 1500*time.Millisecond, false); err != nil {
+	if err := tellMoved(&out, &m, 1500*time.Millisecond, false); err != nil {
 		t.Fatal(err)
 	}
 	if want := "everything is where it shall be: 15 slots moved, with 90 keys and 900 B, in 1.5 s\n"; out.String() != want {

@@ -20,7 +20,7 @@ func (m *Master) setGoal(next *slots.Map, f *facts) {
 	}
 	if m.rebalance {
 		m.goal, m.goalFor = slots.GoalOf(next), nil
-		m.rebalance = false
+		m.rebalance, m.must = false, true // what is to be handed over follows from the next map
 	}
 	if m.goalFor == nil || !slices.Equal(names, m.goalFor) {
 		m.goal = slots.Place(m.present(next, able), able, m.cfg.Placement, m.cfg.Copies)

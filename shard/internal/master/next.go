@@ -136,7 +136,7 @@ func (m *Master) next() *slots.Map {
 	}
 	m.addServers(next)
 	switch {
-	case first && len(next.Servers) == 0:
+	case first && !m.rebuild.any && len(next.Servers) == 0:
 		return nil // whoever comes later may know of a table
 	case len(next.Held) == 0:
 		f := m.factsOf(next)

@@ -127,8 +127,9 @@ type GaveUp struct {
 	Slots []slots.Slot
 }
 
-// DropCopy asks for an epoch in which the sender's slots have no copies on a
-// server that it can't reach. A master whose epoch is another refuses by silence.
+// DropCopy asks for an epoch in which the sender's slots have no copies on a server
+// that it can't reach: those that have been as they are since Epoch or before. Others
+// the master passes over.
 type DropCopy struct {
 	Epoch  slots.Epoch
 	Boot   slots.Boot
