@@ -30,23 +30,28 @@ func (t *Table) Rebalance(ctx context.Context, o torc.RebalanceOptions) (torc.Pr
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.life, cancel)()
-	p := progress{began: time.Now(), pairs: make(map[pair]sent)}
-	err := t.rebalance(ctx, &p, o.Report)
+	var moved Moved
+	began := time.Now()
+	now := func() torc.Progress { return moved.progress(time.Since(began)) }
+	report := func() {
+		if o.Report != nil {
+			o.Report(now())
+		}
+	}
+	err := t.rebalance(ctx, &moved, report)
 	if t.life.Err() != nil {
 		err = torc.ErrClosed
 	} else if err != nil {
 		err = unavailable(err)
 	}
-	if o.Report != nil {
-		o.Report(p.now())
-	}
+	report()
 	if err != nil {
-		return p.now(), failure(opRebalance, "", nil, err)
+		return now(), failure(opRebalance, "", nil, err)
 	}
-	return p.now(), nil
+	return now(), nil
 }
 
-func (t *Table) rebalance(ctx context.Context, p *progress, report func(torc.Progress)) error {
+func (t *Table) rebalance(ctx context.Context, moved *Moved, report func()) error {
 	admin := Admin{Masters: t.masters, TLS: t.opts.TLS, Dialer: t.opts.Dialer}
 	if err := admin.Rebalance(ctx); err != nil {
 		return err
@@ -55,67 +60,69 @@ func (t *Table) rebalance(ctx context.Context, p *progress, report func(torc.Pro
 		if err != nil {
 			return err
 		}
-		p.note(st.Moves)
+		moved.Note(st.Moves)
 		if st.Settled {
 			return nil
 		}
-		if report != nil {
-			report(p.now())
-		}
+		report()
 	}
 	return errors.New("the master ended the connection")
 }
 
-// progress adds up what servers say of the slots that they send to each other.
-type progress struct {
-	began time.Time
-	pairs map[pair]sent
-	past  sent // of pairs that have begun again
+// Moved adds up what the moves of a table have come to, from one Status to the next.
+// The zero value is ready for use.
+type Moved struct {
+	pairs map[pair]Move
+	past  Move // of pairs that have begun again
 }
 
 // pair is who sends to whom.
 type pair struct{ from, to string }
 
-type sent struct {
-	slots, left int
-	keys, bytes uint64
-}
-
-func (p *progress) note(moves []Move) {
-	seen := make(map[pair]bool)
-	for _, m := range moves {
-		at := pair{m.From, m.To}
-		seen[at] = true
-		if last := p.pairs[at]; m.Keys < last.keys {
-			p.past.keys += last.keys
-			p.past.bytes += last.bytes
-		}
-		p.pairs[at] = sent{m.Slots, m.Left, m.Keys, m.Bytes}
+// Note takes the moves of the next Status. Those that are no more among them are over.
+func (m *Moved) Note(moves []Move) {
+	for at, last := range m.pairs {
+		last.Left, last.Rate = 0, 0
+		m.pairs[at] = last
 	}
-	for at, last := range p.pairs {
-		if last.left = 0; !seen[at] {
-			p.pairs[at] = last // what is over is no more to be seen
+	if m.pairs == nil {
+		m.pairs = make(map[pair]Move)
+	}
+	for _, now := range moves {
+		at := pair{now.From, now.To}
+		if last := m.pairs[at]; now.Keys < last.Keys {
+			m.past.Keys += last.Keys
+			m.past.Bytes += last.Bytes
 		}
+		m.pairs[at] = now
 	}
 }
 
-// now is how far it is. What is left is guessed by the slots that are.
-func (p *progress) now() torc.Progress {
-	all := sent{keys: p.past.keys, bytes: p.past.bytes}
-	for _, s := range p.pairs {
-		all.slots += s.slots
-		all.left += s.left
-		all.keys += s.keys
-		all.bytes += s.bytes
+// Sum is all moves in one, From and To left out.
+func (m *Moved) Sum() Move {
+	sum := m.past
+	for _, of := range m.pairs {
+		sum.Slots += of.Slots
+		sum.Left += of.Left
+		sum.Keys += of.Keys
+		sum.Bytes += of.Bytes
+		sum.Rate += of.Rate
 	}
-	out := torc.Progress{
-		Pass: 1, Looked: all.keys, Total: all.keys, Copied: all.keys, Bytes: all.bytes,
-		Elapsed: time.Since(p.began),
+	return sum
+}
+
+// progress is how far m is, after a time. What is left is guessed by the slots that
+// are.
+func (m *Moved) progress(elapsed time.Duration) torc.Progress {
+	all := m.Sum()
+	p := torc.Progress{
+		Pass: 1, Looked: all.Keys, Total: all.Keys, Copied: all.Keys, Bytes: all.Bytes,
+		Elapsed: elapsed,
 	}
-	if begun := all.slots - all.left; all.left > 0 && begun > 0 {
-		part := float64(all.left) / float64(begun)
-		out.Total += uint64(part * float64(all.keys))
-		out.Left = time.Duration(part * float64(out.Elapsed))
+	if begun := all.Slots - all.Left; all.Left > 0 && begun > 0 {
+		part := float64(all.Left) / float64(begun)
+		p.Total += uint64(part * float64(all.Keys))
+		p.Left = time.Duration(part * float64(elapsed))
 	}
-	return out
+	return p
 }

@@ -67,21 +67,21 @@ func TestRebalanceDials(t *testing.T) {
 
 // What servers send is added up, also where one begins to send anew; what is over
 // is no more to be seen.
-func TestProgress(t *testing.T) {
+func TestMoved(t *testing.T) {
 	t.Parallel()
-	p := progress{began: time.Now().Add(-time.Second), pairs: make(map[pair]sent)}
-	p.note([]Move{{From: "a", To: "c", Slots: 10, Left: 5, Keys: 100, Bytes: 1000}, {From: "b", To: "c", Slots: 10, Left: 10}})
-	got := p.now()
+	var m Moved
+	m.Note([]Move{{From: "a", To: "c", Slots: 10, Left: 5, Keys: 100, Bytes: 1000}, {From: "b", To: "c", Slots: 10, Left: 10}})
+	got := m.progress(time.Second)
 	if got.Copied != 100 || got.Bytes != 1000 || got.Looked != 100 || got.Total != 400 || got.Left < 2*time.Second {
 		t.Errorf("after a quarter: %+v", got)
 	}
-	p.note([]Move{{From: "b", To: "c", Slots: 10, Left: 5, Keys: 60, Bytes: 600}})
-	if got = p.now(); got.Copied != 160 || got.Total <= 160 {
+	m.Note([]Move{{From: "b", To: "c", Slots: 10, Left: 5, Keys: 60, Bytes: 600}})
+	if got = m.progress(time.Second); got.Copied != 160 || got.Total <= 160 {
 		t.Errorf("when a is through: %+v", got)
 	}
-	p.note([]Move{{From: "b", To: "c", Slots: 4, Left: 2, Keys: 10, Bytes: 100}})
-	p.note(nil)
-	if got = p.now(); got.Copied != 170 || got.Bytes != 1700 || got.Total != 170 || got.Left != 0 {
+	m.Note([]Move{{From: "b", To: "c", Slots: 4, Left: 2, Keys: 10, Bytes: 100}})
+	m.Note(nil)
+	if got = m.progress(time.Second); got.Copied != 170 || got.Bytes != 1700 || got.Total != 170 || got.Left != 0 {
 		t.Errorf("when all is over: %+v", got)
 	}
 }

@@ -53,7 +53,7 @@ and go are seen to without it. Interrupted, the moves go on all the same.`,
 			if err != nil {
 				return err
 			}
-			return moved.tell(cmd.OutOrStdout(), time.Since(start), asJSON)
+			return tellMoved(cmd.OutOrStdout(), moved, time.Since(start), asJSON)
 		},
 	}
 	cmd.Flags().SortFlags = false
@@ -63,54 +63,26 @@ and go are seen to without it. Interrupted, the moves go on all the same.`,
 }
 
 // watchMoves shows with a bar what moves, until a table is settled.
-func watchMoves(ctx context.Context, admin *shard.Admin, stderr io.Writer, style terminal.Style) (*moved, error) {
+func watchMoves(ctx context.Context, admin *shard.Admin, stderr io.Writer, style terminal.Style) (*shard.Moved, error) {
 	bar := terminal.NewProgress(stderr, style, "rebalance")
 	defer bar.End()
-	total := newMoved()
+	total := new(shard.Moved)
 	for st, err := range admin.Status(ctx, statusEvery) {
 		if err != nil {
 			return total, err
 		}
+		total.Note(st.Moves)
 		if st.Settled {
 			return total, nil
 		}
-		total.note(st.Moves)
-		bar.Show(total.step(st))
+		bar.Show(moveStep(total, st))
 	}
 	return total, fmt.Errorf("the master tells no more: %w", context.Cause(ctx))
 }
 
-// moved adds up what was seen of moves: each pair of servers counts on its own,
-// and a pair that is gone has had all it should.
-type moved struct{ pairs map[pair]shard.Move }
-
-type pair struct{ from, to string }
-
-func newMoved() *moved { return &moved{pairs: make(map[pair]shard.Move)} }
-
-func (m *moved) note(moves []shard.Move) {
-	for key, move := range m.pairs {
-		move.Left = 0
-		m.pairs[key] = move
-	}
-	for _, move := range moves {
-		m.pairs[pair{move.From, move.To}] = move
-	}
-}
-
-func (m *moved) sum() (sum shard.Move) {
-	for _, move := range m.pairs {
-		sum.Slots += move.Slots
-		sum.Left += move.Left
-		sum.Keys += move.Keys
-		sum.Bytes += move.Bytes
-		sum.Rate += move.Rate
-	}
-	return sum
-}
-
-func (m *moved) step(st shard.Status) terminal.Step {
-	sum := m.sum()
+// moveStep is how far moves are, for a bar.
+func moveStep(moved *shard.Moved, st shard.Status) terminal.Step {
+	sum := moved.Sum()
 	s := terminal.Step{
 		Done: uint64(sum.Slots - sum.Left), Total: uint64(sum.Slots), Unit: "slots", Bytes: sum.Bytes,
 		Note: plural(sum.Keys, "key", "keys"),
@@ -121,9 +93,9 @@ func (m *moved) step(st shard.Status) terminal.Step {
 	return s
 }
 
-// tell says what was moved.
-func (m *moved) tell(out io.Writer, took time.Duration, asJSON bool) error {
-	sum := m.sum()
+// tellMoved says what was moved.
+func tellMoved(out io.Writer, moved *shard.Moved, took time.Duration, asJSON bool) error {
+	sum := moved.Sum()
 	if asJSON {
 		return jsonform.Print(out, shardRebalanceJSON{time.Now(), sum.Slots, sum.Keys, sum.Bytes, took.Seconds()})
 	}
