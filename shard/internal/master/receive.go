@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/torc-dht/torc/shard/internal/msg"
 	"github.com/torc-dht/torc/shard/slots"
@@ -55,7 +56,11 @@ func (m *Master) receive(c Conn, v *member, message msg.Message) {
 }
 
 // hello takes a server's first message on a connection. An older connection of the
-// same boot is over; an older boot at the same address is dead.
+// same boot is over; an older boot at the same address is dead. But where that one was
+// heard a moment ago over a connection that is still open, two servers call themselves
+// by one address, as those of two machines do that were not told what theirs is: the
+// one with the data stays. Of a process that was killed the connection ends, and the
+// next one, which tries again, comes in.
 func (m *Master) hello(c Conn, h *msg.Hello) {
 	if h.Version != msg.Version {
 		m.refuse(c, fmt.Sprintf("this master speaks version %d of the protocol, the server %d: start both from one release", msg.Version, h.Version), true)
@@ -72,8 +77,16 @@ func (m *Master) hello(c Conn, h *msg.Hello) {
 		m.refuse(c, fmt.Sprintf("another server has come at %s since: start this one at an address of its own", h.Addr), true)
 		return
 	}
+	others := func(w *member) bool { return w.addr == h.Addr && w.boot != h.Boot && !w.replaced }
+	if i := slices.IndexFunc(m.members, func(w *member) bool {
+		return others(w) && w.conn != 0 && m.now-w.last < m.cfg.silentAfter()
+	}); i >= 0 {
+		m.refuse(c, fmt.Sprintf("a server at %s is alive, heard %v ago: if it is not an earlier one that has just ended, start this one at an address of its own",
+			h.Addr, time.Duration(m.now-m.members[i].last).Round(time.Millisecond)), false)
+		return
+	}
 	for _, w := range m.members {
-		if w.addr == h.Addr && w.boot != h.Boot && !w.replaced {
+		if others(w) {
 			w.replaced = true
 			if w.conn != 0 {
 				m.closeConn(w.conn)
