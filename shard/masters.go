@@ -56,14 +56,15 @@ type standing struct {
 func (t *Table) follow(addr string) {
 	pause := time.Duration(0)
 	for {
+		began := time.Now()
 		heard, err := t.watch(addr)
 		if t.life.Err() != nil {
 			return
 		}
 		t.stand(addr, standing{broken, err})
 		t.hint(hint{}) // whoever leads now, the servers know
-		if pause = min(max(2*pause, minRetry), maxRetry); heard {
-			pause = minRetry
+		if pause = min(max(2*pause, minRetry), maxRetry); heard && time.Since(began) > maxRetry {
+			pause = minRetry // and not where each connection ends at once
 		}
 		if !t.sleep(pause) {
 			return

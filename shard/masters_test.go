@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/memcache"
+	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
 	"github.com/torc-dht/torc/shard/slots"
 )
 
@@ -135,6 +139,48 @@ func TestMasterAway(t *testing.T) {
 	v := <-views
 	if v.Version != 2 || len(v.Members) != 2 || !v.LostContact.Equal(lost.LostContact) {
 		t.Errorf("the view by a server's map: %+v", v)
+	}
+}
+
+// hastyMaster sends its map and ends the connection.
+type hastyMaster struct {
+	pb.UnimplementedMasterServer
+	data    []byte
+	watched chan struct{}
+}
+
+func (m *hastyMaster) WatchMap(_ *pb.GetMapRequest, stream grpc.ServerStreamingServer[pb.GetMapReply]) error {
+	select {
+	case m.watched <- struct{}{}:
+	case <-stream.Context().Done():
+	}
+	return stream.Send(&pb.GetMapReply{Data: m.data})
+}
+
+// A master that ends each connection at once is called less and less often, though it
+// sends a map each time.
+func TestHastyMaster(t *testing.T) {
+	t.Parallel()
+	data, err := mapOf(1, newFakeServer(t)).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &hastyMaster{data: data, watched: make(chan struct{})}
+	l, server := listen(t), grpc.NewServer()
+	pb.RegisterMasterServer(server, m)
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(l) })
+	t.Cleanup(func() { server.Stop(); served.Wait() })
+	table := newUnconnected([]string{l.Addr().String()}, TableOptions{})
+	table.running.Go(func() { table.follow(l.Addr().String()) })
+	defer table.Close()
+	const calls = 6
+	began := time.Now()
+	for range calls {
+		<-m.watched
+	}
+	if took, least := time.Since(began), minRetry<<(calls-1)-minRetry; took < least {
+		t.Errorf("it was called %d times in %v", calls, took)
 	}
 }
 
