@@ -300,8 +300,26 @@ func (m *Master) releaseHeld(next *slots.Map) {
 			next.Servers[p].Deposed = next.Epoch
 		}
 	}
+	m.leaveOut(next)
 	if m.goalFor == nil {
 		m.goal, m.wantFor = slots.GoalOf(next), nil
+	}
+}
+
+// leaveOut takes out of the first map that holds no rows whom the latest map reported
+// doesn't name: it was taken out, hasn't heard so, and was heard first. It has to begin
+// anew under another boot. Under this one others have forgotten what they sent it, and
+// it would take what they send next for what it has.
+func (m *Master) leaveOut(next *slots.Map) {
+	if len(next.Held) > 0 || m.rebuild.highest == nil {
+		return
+	}
+	was := next.Servers
+	next.Servers = slices.DeleteFunc(slices.Clone(was), func(s slots.Server) bool {
+		return m.rebuild.highest.Index(s.Boot) == slots.None
+	})
+	if len(next.Servers) < len(was) {
+		m.renumber(next, was)
 	}
 }
 

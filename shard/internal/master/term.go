@@ -49,7 +49,7 @@ func (m *Master) raise(term uint64) {
 	m.cfg.Recovered = nil
 	m.rebuild = newRebuild()
 	m.newest, m.want, m.wantFor = nil, nil, nil
-	if own != nil {
+	if own != nil && len(own.Held) == 0 { // a draft is of what was known until now, and no server has it
 		m.rebuild.take(own)
 	}
 }
