@@ -232,7 +232,9 @@ func (w *world) compare() {
 	}
 }
 
-// dump prints what a server has of a slot.
+// dump prints what a server has of a slot. Of the writes that it would know again
+// those count that their clients might yet repeat: what is before them a copy may
+// have forgotten already, by a write that was undone.
 func (w *world) dump(m *slots.Map, at int16, s slots.Slot) string {
 	entries, ops := w.lives[m.Servers[at].Boot].core.Dump(s)
 	if len(entries) == 0 && len(ops) == 0 {
@@ -245,6 +247,9 @@ func (w *world) dump(m *slots.Map, at int16, s slots.Slot) string {
 	}
 	slices.SortFunc(ops, func(a, b msg.Op) int { return int(a.Client) - int(b.Client) })
 	for _, o := range ops {
+		if o.Number < w.clients[o.Client-1].number {
+			continue
+		}
 		fmt.Fprintf(&b, "\top %d.%d (oldest %d): version %d\n", o.Client, o.Number, o.Oldest, o.Version)
 	}
 	return b.String()

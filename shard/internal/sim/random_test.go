@@ -123,6 +123,9 @@ func anything(c config) *world {
 			})
 		}
 	}
+	if rng := rand.New(rand.NewPCG(c.seed, 3)); !c.master.Persist && rng.IntN(6) == 0 {
+		w.rival(rng, length)
+	}
 	w.run(length)
 	w.heal()
 	w.quiet(40 * time.Second)
@@ -145,6 +148,25 @@ func refused(p simnet.Planned, beside []simnet.Planned) bool {
 	return false
 }
 
+// rival lets a second master come, which in the end is the only one.
+func (w *world) rival(rng *rand.Rand, within time.Duration) {
+	const other = "other"
+	w.net.At(w.net.Now()+time.Duration(rng.Int64N(int64(within))), func() {
+		w.addMaster(other)
+		w.net.Start(other)
+		for range 6 {
+			w.net.At(w.net.Now()+time.Duration(rng.Int64N(int64(within))), func() {
+				w.net.Reset(w.masters[rng.IntN(2)], w.servers[rng.IntN(len(w.servers))])
+			})
+		}
+	})
+	w.net.At(w.net.Now()+within, func() {
+		w.lead, w.master = other, w.running[other]
+		w.goneFor[masterAddr] = true
+		w.net.Kill(masterAddr)
+	})
+}
+
 func isClient(a simnet.Addr) bool { return strings.HasPrefix(string(a), "c") }
 
 // play lets faults come and go, but for kills that nobody promises to survive, and
@@ -159,7 +181,9 @@ func (w *world) play(s simnet.Schedule) {
 func (w *world) inject(p simnet.Planned) {
 	n := w.nodes[p.A]
 	switch {
-	case n != nil && (w.goneFor[p.A] || n.left):
+	case w.goneFor[p.A]:
+		return
+	case n != nil && n.left:
 		return
 	case n != nil && p.Kind == simnet.Kill && !w.survives(p.A):
 		return
@@ -167,7 +191,7 @@ func (w *world) inject(p simnet.Planned) {
 	undo := w.net.Inject(p.Fault)
 	if p.For > 0 {
 		w.net.At(w.net.Now()+p.For, func() {
-			if n == nil || !w.goneFor[p.A] {
+			if !w.goneFor[p.A] {
 				undo()
 			}
 		})
@@ -179,7 +203,7 @@ func (w *world) heal() {
 	w.net.Heal()
 	for _, a := range w.net.Addrs() {
 		w.net.Thaw(a)
-		if !w.goneFor[a] && w.nodes[a] == nil || w.nodes[a] != nil && !w.goneFor[a] && !w.nodes[a].left {
+		if !w.goneFor[a] && (w.nodes[a] == nil || !w.nodes[a].left) {
 			w.net.Start(a)
 		}
 	}

@@ -117,6 +117,31 @@ func TestMasterWithStateAndServerDie(t *testing.T) {
 	})
 }
 
+// A server that was taken out and doesn't know it is the first to be heard by a
+// master that knows nothing. It has to begin anew all the same: what the others
+// believe that it has isn't what it has.
+func TestTakenOutAndHeardFirst(t *testing.T) {
+	bears(t, config{pace: 5 * time.Millisecond}, func(w *world) {
+		var deaf []func()
+		for _, a := range []simnet.Addr{"s2", "s3", masterAddr} {
+			deaf = append(deaf, w.net.CutOneWay("s1", a)) // what it gets is not acknowledged
+		}
+		w.run(300 * time.Millisecond)
+		undo := w.net.Isolate("s1")
+		w.run(4 * time.Second)
+		start := w.net.Kill(masterAddr)
+		away := w.net.Split([]simnet.Addr{"s1", masterAddr})
+		undo()
+		for _, undo := range deaf {
+			undo()
+		}
+		start()
+		w.run(12 * time.Second) // longer than it waits for others
+		away()
+		w.run(2 * time.Second)
+	})
+}
+
 // Two masters at a time, of which none knows of the other: servers follow one of
 // them each, and nothing is done twice.
 func TestTwoMasters(t *testing.T) {

@@ -159,8 +159,6 @@ func (w *world) live() (all []*serverNode) {
 	return all
 }
 
-func (w *world) at(a simnet.Addr) *serverNode { return w.nodes[a] }
-
 // alive says whether a boot is a process that runs.
 func (w *world) alive(b slots.Boot) bool {
 	n := w.lives[b]
