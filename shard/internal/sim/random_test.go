@@ -181,7 +181,7 @@ func (w *world) play(s simnet.Schedule) {
 func (w *world) inject(p simnet.Planned) {
 	n := w.nodes[p.A]
 	switch {
-	case w.goneFor[p.A]:
+	case w.healed || w.goneFor[p.A]:
 		return
 	case n != nil && n.left:
 		return
@@ -200,6 +200,7 @@ func (w *world) inject(p simnet.Planned) {
 
 // heal ends all faults but for servers that have left.
 func (w *world) heal() {
+	w.healed = true
 	w.net.Heal()
 	for _, a := range w.net.Addrs() {
 		w.net.Thaw(a)

@@ -52,6 +52,7 @@ type world struct {
 	maps    map[slots.Epoch]*slots.Map
 	newest  *slots.Map
 	resting bool // clients begin no calls
+	healed  bool // no faults come any more
 
 	onSent     []func(from simnet.Addr, m msg.Message) // by servers and the master
 	onReceived []func(at simnet.Addr, m msg.Message)
