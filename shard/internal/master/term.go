@@ -47,7 +47,9 @@ func (m *Master) raise(term uint64) {
 		return // the state is complete, and nothing has come of it yet
 	}
 	m.cfg.Recovered = nil
-	m.rebuild = newRebuild()
+	if m.rebuild == nil { // else what was reported is true as before
+		m.rebuild = newRebuild()
+	}
 	m.newest, m.want, m.wantFor = nil, nil, nil
 	if own != nil && len(own.Held) == 0 { // a draft is of what was known until now, and no server has it
 		m.rebuild.take(own)
