@@ -124,6 +124,7 @@ func (w *world) quiet(within time.Duration) {
 	defer func() { w.resting = false }()
 	const calm = time.Second // no server is seen dead so late
 	since := w.net.Now()
+	patient := since + 5*time.Second // nobody is given up before he could have come
 	for end := since + within; w.net.Now()-since < calm || w.busy(); w.run(50 * time.Millisecond) {
 		if w.failed() {
 			return
@@ -136,7 +137,9 @@ func (w *world) quiet(within time.Duration) {
 			w.fail("not settled within %v: %s", within, why())
 			return
 		}
-		w.operate()
+		if w.net.Now() > patient {
+			w.operate()
+		}
 	}
 	if !w.failed() {
 		w.compare()
