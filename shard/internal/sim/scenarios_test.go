@@ -349,8 +349,8 @@ func lost(t *testing.T, c config, dead ...simnet.Addr) {
 		w.fail("calls ended so: %v", n)
 	}
 	w.verify() // whatever was answered was right
-	w.history = nil
 	w.quiet(30 * time.Second) // forgets
+	w.history = nil
 	for _, cl := range w.clients {
 		clear(cl.read)
 	}
