@@ -348,7 +348,7 @@ func lost(t *testing.T, c config, dead ...simnet.Addr) {
 	if n := w.outcomes(before); n[check.Failed] == 0 {
 		w.fail("calls ended so: %v", n)
 	}
-	w.verify() // whatever was answered was right
+	w.verify()                // whatever was answered was right
 	w.quiet(30 * time.Second) // forgets
 	w.history = nil
 	for _, cl := range w.clients {
