@@ -86,7 +86,11 @@ func (s *Server) try(c *Call) {
 	}
 	s.call = nil
 	for i, key := range c.Keys {
-		if e := s.slots[slots.Of(key)].entries[string(key)]; e != nil && e.pending != nil {
+		sl := &s.slots[slots.Of(key)]
+		if sl.writes.len() == 0 {
+			continue
+		}
+		if e := sl.entries[string(key)]; e != nil && e.pending != nil {
 			if i > 0 && e.pending.holds(c) {
 				continue // a key named twice
 			}

@@ -29,13 +29,25 @@ func (sl *slot) mine() bool { return sl.role.primary() || sl.role == gone }
 
 // slot is what a server holds of one slot.
 type slot struct {
-	id   slots.Slot
-	role role
+	// What each call looks at comes first: there are many slots, and few of them in
+	// a processor's cache.
+	id      slots.Slot
+	role    role
+	starved bool // it is among Server.starved
 	// whole says that a copy has everything of the slot, so that a map may
 	// make it primary.
-	whole bool
-	begun bool // of a copy: a fill has begun
-	seq   uint64
+	whole   bool
+	begun   bool        // of a copy: a fill has begun
+	state   slots.State // as a copy
+	seq     uint64
+	entries map[string]*entry
+	copies  []copyOf            // of a primary
+	writes  fifo[*write]        // of a primary: unanswered, in order
+	ops     map[uint64]*pastOps // by client
+
+	list    []*entry // the entries, in an order that is good for walking
+	clients []uint64 // of ops, in the order in which they came
+
 	// reign numbers the times in which this server was the primary of a slot.
 	// What of an earlier one is still in a queue is void.
 	reign uint64
@@ -45,24 +57,14 @@ type slot struct {
 	// serveAt is when a waiting slot is served, by Mono.
 	serveAt int64
 
-	entries map[string]*entry
-	list    []*entry            // the same, in an order that is good for walking
-	ops     map[uint64]*pastOps // by client
-	clients []uint64            // the same, in the order in which they came
-
-	primary slots.Boot  // whose copy it is
-	state   slots.State // as a copy
-	handTo  *peer       // whom the primary gives it up to
+	primary slots.Boot // whose copy it is
+	handTo  *peer      // whom the primary gives it up to
 	// tail are the writes of its last primary that may have had no answer, in
 	// order, once it has another: that one sends them again, or undoes them by its
 	// Resync.
 	tail []undone
 	// logged counts its writes in the undo logs of peers.
 	logged int
-
-	copies  []copyOf     // of a primary
-	writes  fifo[*write] // of a primary: unanswered, in order
-	starved bool         // it is among Server.starved
 }
 
 // copyOf is a copy, as the primary has it.
