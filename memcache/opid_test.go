@@ -2,6 +2,7 @@ package memcache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -168,7 +169,12 @@ func TestWritesWithAnOpID(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	defer func() { _ = s.Close(); <-served }()
+	defer func() {
+		_ = s.Close()
+		if err := <-served; !errors.Is(err, ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
 	c := NewClient(l.Addr().String(), Config{})
 	defer c.Close()
 	ctx := context.Background()

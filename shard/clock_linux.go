@@ -24,5 +24,5 @@ func machineMemory() uint64 {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 4 << 30
 	}
-	return uint64(info.Totalram) * uint64(info.Unit)
+	return uint64(info.Totalram) * uint64(info.Unit) //nolint:unconvert // uint32 where words have 32 bits
 }

@@ -64,7 +64,7 @@ func (n *Network[M]) print(format string, args ...any) {
 	us := n.now / 1000
 	fmt.Fprintf(n.trace.w, "%4d.%06d s  ", us/million, us%million)
 	fmt.Fprintf(n.trace.w, format, args...)
-	io.WriteString(n.trace.w, "\n")
+	_, _ = io.WriteString(n.trace.w, "\n")
 }
 
 // note adds an event that is not a message.

@@ -144,7 +144,12 @@ func TestOtherVersion(t *testing.T) {
 	}))
 	served := make(chan error, 1)
 	go func() { served <- other.Serve(l) }()
-	t.Cleanup(func() { other.Stop(); <-served })
+	t.Cleanup(func() {
+		other.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 
 	r := call(t, "svr", "-p", freePort(t), "-m", port)

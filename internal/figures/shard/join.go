@@ -74,7 +74,7 @@ func (f *figures) join(ctx context.Context, m *machine, p plan, servers, copies 
 
 	began := time.Now()
 	halt := probing(ctx, t, keys, began)
-	defer halt()
+	defer func() { _, _ = halt() }()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -14,8 +14,11 @@ import (
 func BenchmarkData(b *testing.B) {
 	serve := func(b *testing.B, l net.Listener) {
 		m := &memcache.Server{Handler: memcache.NewHandler(store.New(store.Config{}))}
-		served := make(chan error, 1)
-		go func() { served <- m.Serve(l) }()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = m.Serve(l)
+		}()
 		b.Cleanup(func() { _ = m.Close(); <-served })
 	}
 	bare := listen(b)

@@ -242,8 +242,11 @@ func TestNobodyAccepts(t *testing.T) {
 	d := New(listen(t), Config{Timeout: 100 * time.Millisecond, MaxWaiting: 10})
 	start(t, d)
 	m := &memcache.Server{Handler: memcache.NewHandler(store.New(store.Config{}))}
-	served := make(chan error, 1)
-	go func() { served <- m.Serve(d.Data()) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = m.Serve(d.Data())
+	}()
 	defer func() { _ = m.Close(); <-served }()
 	addr := d.GRPC().Addr().String()
 	var waiting []net.Conn

@@ -55,8 +55,10 @@ func TestLeaderKilled(t *testing.T) {
 	if err := leader.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer leader.Wait()
-	defer leader.Process.Kill()
+	defer func() {
+		_ = leader.Process.Kill()
+		_ = leader.Wait()
+	}()
 	said := make(chan uint64, 1) // the last map that it saved
 	go func() {
 		saved := uint64(0)

@@ -43,10 +43,10 @@ const (
 // must. It fails when another process has it, and when what is there is not whole or
 // not a map.
 func OpenFile(path string) (*File, error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	switch {
 	case err == nil:
-		path = real // since it will be replaced, and the link should not
+		path = target // since it will be replaced, and the link should not
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("state file %s: %w", path, err)
 	}
@@ -63,7 +63,7 @@ func OpenFile(path string) (*File, error) {
 	}
 	f := &File{path: path, lock: lock, writer: newMark()}
 	if f.mu.last, err = readFile(path); err != nil {
-		unlockFile(lock)
+		_ = unlockFile(lock)
 		return nil, err
 	}
 	return f, nil

@@ -237,8 +237,10 @@ func TestFileLock(t *testing.T) {
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer other.Wait()
-	defer other.Process.Kill()
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "held\n" {
 		t.Fatal(line, err)
 	}

@@ -149,7 +149,9 @@ func TestMasterOfAnotherVersion(t *testing.T) {
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 	events := startAttachment(t, Options{}, l.Addr().String())
 	if f := (<-events).(MasterFailed); !errors.Is(f.Err, ErrVersion) || !strings.Contains(f.Err.Error(), "speaks 99") {

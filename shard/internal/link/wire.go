@@ -292,10 +292,10 @@ func count(b []byte, key uint64) (int, error) {
 	return n, nil
 }
 
-// within reports a number that is above max in what.
-func within(what string, n, max uint64) error {
-	if n > max {
-		return fmt.Errorf("%s is %d, above %d", what, n, max)
+// within reports a number that is above most in what.
+func within(what string, n, most uint64) error {
+	if n > most {
+		return fmt.Errorf("%s is %d, above %d", what, n, most)
 	}
 	return nil
 }
