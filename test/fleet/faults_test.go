@@ -100,7 +100,7 @@ func TestMemcachedFrozen(t *testing.T) {
 					return errors.New("a frozen server answered")
 				}
 				// The read time-out, and time for a busy machine to notice.
-				seen.add(t, "GET from a frozen memcached: a miss", 550*time.Millisecond, time.Since(began))
+				seen.Add(t, "GET from a frozen memcached: a miss", 550*time.Millisecond, time.Since(began))
 				return nil
 			}
 			return errors.New("no key is there")

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/cluster"
+	"github.com/torc-dht/torc/internal/timings"
 )
 
 var (
@@ -30,63 +29,15 @@ func TestMain(m *testing.M) {
 		*faults = 20
 	}
 	code := m.Run()
-	if text := seen.markdown(); text != "" {
-		fmt.Print("\n" + text)
-		if *table != "" {
-			if err := os.WriteFile(*table, []byte(text), 0o644); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-		}
+	if err := seen.Tell(*table); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
 
-// seen is what was measured, row by row.
-var seen results
-
-type results struct {
-	sync.Mutex
-	rows []*row
-}
-
-type row struct {
-	what  string
-	limit time.Duration
-	took  []time.Duration
-}
-
-// add records that what took d, and fails the test when that is above limit.
-func (r *results) add(t *testing.T, what string, limit, d time.Duration) {
-	t.Helper()
-	r.Lock()
-	defer r.Unlock()
-	i := slices.IndexFunc(r.rows, func(r *row) bool { return r.what == what })
-	if i < 0 {
-		r.rows = append(r.rows, &row{what: what, limit: limit})
-		i = len(r.rows) - 1
-	}
-	r.rows[i].took = append(r.rows[i].took, d)
-	if d > limit {
-		t.Errorf("%s: %v, at most %v allowed", what, d.Round(time.Millisecond), limit)
-	}
-}
-
-func (r *results) markdown() string {
-	r.Lock()
-	defer r.Unlock()
-	if len(r.rows) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("| fault | allowed | median | worst | times |\n|---|--:|--:|--:|--:|\n")
-	for _, row := range r.rows {
-		slices.Sort(row.took)
-		fmt.Fprintf(&b, "| %s | %v | %v | %v | %d |\n", row.what, row.limit,
-			row.took[len(row.took)/2].Round(time.Millisecond), row.took[len(row.took)-1].Round(time.Millisecond), len(row.took))
-	}
-	return b.String()
-}
+// seen is what was measured.
+var seen timings.Table
 
 // server is one memcached with its watchdog, on a host of their own.
 type server struct {
@@ -203,7 +154,7 @@ func (f *fleet) measure(what string, limit time.Duration, ok func(view) bool, ac
 	f.t.Helper()
 	began := time.Now()
 	f.must(act())
-	seen.add(f.t, what, limit, f.waitAll(began, what, ok).Sub(began))
+	seen.Add(f.t, what, limit, f.waitAll(began, what, ok).Sub(began))
 }
 
 // back records how long the watchers took until ok, from the end of act: from
@@ -213,5 +164,5 @@ func (f *fleet) back(what string, limit time.Duration, ok func(view) bool, act f
 	began := time.Now()
 	f.must(act())
 	ended := time.Now()
-	seen.add(f.t, what, limit, max(0, f.waitAll(began, what, ok).Sub(ended)))
+	seen.Add(f.t, what, limit, max(0, f.waitAll(began, what, ok).Sub(ended)))
 }

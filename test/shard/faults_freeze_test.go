@@ -28,12 +28,12 @@ func TestServerStopped(t *testing.T) {
 		direct, halt := d.direct(victim)
 		began := time.Now()
 		l.must(victim.Freeze())
-		seen.add(t, "server stopped: served again", 0, l.servedAgain(keys, began))
+		seen.Add(t, "server stopped: served again", 0, l.servedAgain(keys, began))
 		<-time.After(time.Until(began.Add(4 * time.Second))) // the fault itself
 		thawed := time.Now()
 		l.must(victim.Thaw())
 		l.settled()
-		seen.add(t, "server goes on: settled with it", 0, time.Since(thawed))
+		seen.Add(t, "server goes on: settled with it", 0, time.Since(thawed))
 		halt()
 		if direct.sent() == 0 {
 			t.Error("the server was not asked directly")

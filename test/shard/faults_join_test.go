@@ -17,7 +17,7 @@ func TestJoinAndLeave(t *testing.T) {
 		began := time.Now()
 		s := l.server()
 		l.joined(s, time.Time{})
-		seen.add(t, "server joins: has its share", 0, time.Since(began))
+		seen.Add(t, "server joins: has its share", 0, time.Since(began))
 		l.settled()
 		began = time.Now()
 		l.must(s.Term())
@@ -27,7 +27,7 @@ func TestJoinAndLeave(t *testing.T) {
 		if code != 0 {
 			t.Errorf("a server that was told to go exited with %d", code)
 		}
-		seen.add(t, "server leaves: all handed over", 0, time.Since(began))
+		seen.Add(t, "server leaves: all handed over", 0, time.Since(began))
 		l.settled()
 	}
 	d.answered(d.finish())
@@ -46,7 +46,7 @@ func TestFiveJoinAtOnce(t *testing.T) {
 			joining.Go(func() { l.joined(s, time.Time{}) })
 		}
 		joining.Wait()
-		seen.add(t, "5 servers join at once: all have their share", 0, time.Since(began))
+		seen.Add(t, "5 servers join at once: all have their share", 0, time.Since(began))
 		l.settled()
 		for _, s := range slices.Clone(l.servers[1:]) {
 			l.must(s.Term())

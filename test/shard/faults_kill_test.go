@@ -31,9 +31,9 @@ func TestServerKilled(t *testing.T) {
 		began := time.Now()
 		l.must(victim.Kill())
 		l.without(victim)
-		seen.add(t, "server killed, one more joins: served again", servedWithin, l.servedAgain(keys, began))
+		seen.Add(t, "server killed, one more joins: served again", servedWithin, l.servedAgain(keys, began))
 		l.settled()
-		seen.add(t, "server killed, one more joins: settled", 0, time.Since(began))
+		seen.Add(t, "server killed, one more joins: settled", 0, time.Since(began))
 		d.answered(d.finish())
 	}
 }
@@ -57,7 +57,7 @@ func TestMoveInterrupted(t *testing.T) {
 		l.must(victim.Kill())
 		l.without(victim)
 		l.settled()
-		seen.add(t, "moves interrupted by a kill: settled", 0, time.Since(began))
+		seen.Add(t, "moves interrupted by a kill: settled", 0, time.Since(began))
 	}
 	d.answered(d.finish())
 }
@@ -81,7 +81,7 @@ func TestMasterKilled(t *testing.T) {
 		l.must(l.master.Restart(t.Context()))
 		restarted := time.Now()
 		l.settled()
-		seen.add(t, "master started again: settled", 0, time.Since(restarted))
+		seen.Add(t, "master started again: settled", 0, time.Since(restarted))
 		d.answered(d.finish())
 
 		victim := l.servers[0] // the new master knows what to do
@@ -133,7 +133,7 @@ func TestMasterAndServerKilled(t *testing.T) {
 			return l.admin.Forget(ctx, victim.addr)
 		}))
 		forgotten := time.Now()
-		seen.add(t, "master and server killed, server forgotten: served again", 0, l.servedAgain(keys, forgotten))
+		seen.Add(t, "master and server killed, server forgotten: served again", 0, l.servedAgain(keys, forgotten))
 		l.server()
 		l.settled()
 		d.finish()
@@ -151,7 +151,7 @@ func TestMasterWithStateAndServerKilled(t *testing.T) {
 		killBoth(l, victim)
 		restarted := time.Now()
 		l.must(l.master.Restart(t.Context()))
-		seen.add(t, "master with --state and server killed: served again after its start", 0, l.servedAgain(keys, restarted))
+		seen.Add(t, "master with --state and server killed: served again after its start", 0, l.servedAgain(keys, restarted))
 		l.server()
 		l.settled()
 		d.answered(d.finish())

@@ -31,11 +31,11 @@ func TestCutFromMaster(t *testing.T) {
 			}
 			return ""
 		})
-		seen.add(t, "link to the master cut: served by others", 0, max(l.servedAgain(keys, began), time.Since(began)))
+		seen.Add(t, "link to the master cut: served by others", 0, max(l.servedAgain(keys, began), time.Since(began)))
 		l.must(l.cluster.Heal(l.master.Host(), victim.Host()))
 		healed := time.Now()
 		l.settled()
-		seen.add(t, "link to the master healed: settled", 0, time.Since(healed))
+		seen.Add(t, "link to the master healed: settled", 0, time.Since(healed))
 		d.answered(d.finish())
 	}
 }
@@ -50,12 +50,12 @@ func TestCutBetweenServers(t *testing.T) {
 		keys := append(l.keysOf(a, 64), l.keysOf(b, 64)...)
 		began := time.Now()
 		l.must(l.cluster.Cut(a.Host(), b.Host()))
-		seen.add(t, "link between two servers cut: written again", 0, l.servedAgain(keys, began))
+		seen.Add(t, "link between two servers cut: written again", 0, l.servedAgain(keys, began))
 		<-time.After(time.Until(began.Add(3 * time.Second))) // the fault itself
 		l.must(l.cluster.Heal(a.Host(), b.Host()))
 		healed := time.Now()
 		l.settled()
-		seen.add(t, "link between two servers healed: all copies there", 0, time.Since(healed))
+		seen.Add(t, "link between two servers healed: all copies there", 0, time.Since(healed))
 		d.answered(d.finish())
 	}
 }
@@ -90,7 +90,7 @@ func TestCutFromClient(t *testing.T) {
 			cancel()
 			l.must(err)
 		}
-		seen.add(t, "link of a client healed: served", 0, time.Since(healed))
+		seen.Add(t, "link of a client healed: served", 0, time.Since(healed))
 	}
 	l.settled()
 	h := d.finish()

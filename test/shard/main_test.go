@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	}
 	bin = dir
 	code := m.Run()
-	if err := seen.tell(); err != nil {
+	if err := seen.Tell(*table); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
