@@ -123,15 +123,14 @@ const (
 // masterLoop is the goroutine that a master's state belongs to, and what it talks
 // with.
 type masterLoop struct {
+	visits
 	cfg     *Master
 	boot    slots.Boot
 	log     *slog.Logger
 	keeper  keep.Keeper // nil: the map is kept nowhere
 	service *link.Service
 	events  chan link.Event
-	calls   chan func()   // of other goroutines, to be run on this one
-	saved   chan saving   // what came of keeping a map
-	over    chan struct{} // closed when the loop is
+	saved   chan saving // what came of keeping a map
 	probes  sync.WaitGroup
 	saves   sync.WaitGroup
 
@@ -165,9 +164,8 @@ func newMasterLoop(m *Master, keeper keep.Keeper, logger *slog.Logger) *masterLo
 	l := &masterLoop{
 		cfg: m, boot: newBoot(), log: logger, keeper: keeper,
 		events: make(chan link.Event, 64),
-		calls:  make(chan func(), 16),
 		saved:  make(chan saving, 1),
-		over:   make(chan struct{}),
+		visits: newVisits(),
 	}
 	l.service = link.NewService(link.ServiceConfig{Boot: l.boot, Master: masterCalls{l}, Events: l.events})
 	return l
@@ -429,20 +427,4 @@ func serverOf(m *slots.Map, b slots.Boot) *slots.Server {
 func (l *masterLoop) close() {
 	l.service.Close()
 	l.probes.Wait()
-}
-
-// on runs f on the loop, and says whether it did.
-func (l *masterLoop) on(f func()) bool {
-	done := make(chan struct{})
-	select {
-	case l.calls <- func() { defer close(done); f() }:
-	case <-l.over:
-		return false
-	}
-	select {
-	case <-done:
-		return true
-	case <-l.over:
-		return false
-	}
 }

@@ -2,9 +2,11 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,42 +64,51 @@ func awaitJoined(t testing.TB, s *Server) {
 	}
 }
 
+// Three servers join one after the other, while keys are there: each key is at one
+// of them, each has its share, and the others say where.
 func TestThreeServers(t *testing.T) {
-	var logger *slog.Logger // = quiet()
-	m, _ := startMaster(t, &Master{Log: logger})
-	var addrs []string
-	for i := range 3 {
-		s := &Server{Masters: []string{m}, Log: logger, Memory: 64 << 20}
-		begun := time.Now()
+	const keys = 1000
+	m, _ := startMaster(t, &Master{Log: quiet()})
+	var clients []*memcache.Client
+	for range 3 {
+		s := &Server{Masters: []string{m}, Log: quiet(), Memory: 64 << 20}
 		addr, _ := startServer(t, s)
 		awaitJoined(t, s)
-		t.Log("joined", i, addr, time.Since(begun))
-		addrs = append(addrs, addr)
 		c := memcache.NewClient(addr, memcache.Config{})
 		defer c.Close()
-		done, moved := 0, 0
-		for k := range 1000 {
-			if _, err := c.Set(t.Context(), memcache.Item{Key: fmt.Sprint(k), Value: []byte("v")}, memcache.ModeSet); err == nil {
-				done++
-			} else {
-				moved++
-				if moved == 1 {
-					t.Log(err)
-				}
-			}
+		clients = append(clients, c)
+		share := keys / len(clients)
+		put := here(t, keys, func(key string) error {
+			_, err := c.Set(t.Context(), memcache.Item{Key: key, Value: []byte("v")}, memcache.ModeSet)
+			return err
+		})
+		if put < share*9/10 || put > share*11/10 {
+			t.Errorf("of %d servers the last took %d of %d keys", len(clients), put, keys)
 		}
-		t.Log(done, "put,", moved, "moved")
 	}
-	time.Sleep(time.Second)
-	for _, addr := range addrs {
-		c := memcache.NewClient(addr, memcache.Config{})
-		defer c.Close()
-		done := 0
-		for k := range 1000 {
-			if _, err := c.Get(t.Context(), fmt.Sprint(k)); err == nil {
-				done++
-			}
+	found := 0
+	for _, c := range clients {
+		found += here(t, keys, func(key string) error {
+			_, err := c.Get(t.Context(), key)
+			return err
+		})
+	}
+	if found != keys {
+		t.Errorf("%d of %d keys were found", found, keys)
+	}
+}
+
+// here counts the keys for which do is done, all others being elsewhere.
+func here(t *testing.T, keys int, do func(key string) error) (done int) {
+	t.Helper()
+	for k := range keys {
+		var moved *memcache.ServerError
+		switch err := do(fmt.Sprint(k)); {
+		case err == nil:
+			done++
+		case !errors.As(err, &moved) || !strings.HasPrefix(moved.Line, "SERVER_ERROR moved "):
+			t.Fatalf("key %d: %v", k, err)
 		}
-		t.Log(addr, "has", done)
 	}
+	return done
 }

@@ -35,15 +35,14 @@ const (
 // serverLoop is the goroutine that a server's state belongs to, and what it talks
 // with.
 type serverLoop struct {
+	visits
 	cfg     *Server
 	addr    string
 	log     *slog.Logger
 	service *link.Service
 
 	batches chan *memcache.Batch
-	calls   chan func()     // of other goroutines, to be run on this one
 	served  chan link.Event // of the service
-	over    chan struct{}   // closed when the loop is
 
 	// What follows is the loop's own.
 	core      *server.Server
@@ -65,9 +64,8 @@ func newServerLoop(s *Server, addr string, logger *slog.Logger) *serverLoop {
 	l := &serverLoop{
 		cfg: s, addr: addr, log: logger,
 		batches: make(chan *memcache.Batch, 64),
-		calls:   make(chan func(), 16),
 		served:  make(chan link.Event, 64),
-		over:    make(chan struct{}),
+		visits:  newVisits(),
 	}
 	boot := newBoot()
 	l.service = link.NewService(link.ServiceConfig{
@@ -371,22 +369,6 @@ func (l *serverLoop) ServeBatch(b *memcache.Batch) { l.batches <- b }
 // ServeMemcache answers what is not for a batch: figures, and lists of keys.
 func (l *serverLoop) ServeMemcache(w *memcache.ResponseWriter, r *memcache.Request) {
 	memcache.NewHandler(serverItems{l}).ServeMemcache(w, r)
-}
-
-// on runs f on the loop, and says whether it did.
-func (l *serverLoop) on(f func()) bool {
-	done := make(chan struct{})
-	select {
-	case l.calls <- func() { defer close(done); f() }:
-	case <-l.over:
-		return false
-	}
-	select {
-	case <-done:
-		return true
-	case <-l.over:
-		return false
-	}
 }
 
 // request is one of memcached's, as the state machine has it.
