@@ -124,3 +124,12 @@ type MemberSurvey struct {
 	// Err says why it could not be asked; then Entries and Bytes are 0.
 	Err error `json:"-"`
 }
+
+// Swapper is a table that can put an entry and hand back the one it replaced, in
+// one step that nothing comes between.
+type Swapper interface {
+	// Swap stores value at key and returns the entry that was there; the zero
+	// Version says that there was none, which is no error. It fails as Put does:
+	// ErrUnknownOutcome says that it may or may not have happened.
+	Swap(ctx context.Context, key string, value []byte) (Entry, error)
+}
