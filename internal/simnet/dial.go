@@ -35,6 +35,20 @@ func (n *Network[M]) dial(e *event) {
 // after twice that, and so on, as TCP does it.
 const resend = int64(time.Second)
 
+// Why a dial failed: the dir of an evDialFail.
+const (
+	timedOut uint8 = iota
+	refused
+)
+
+// patience is after how long a dial that nobody answers fails.
+func (n *Network[M]) patience(nd *node[M]) int64 {
+	if n.config.DialTimeout == 0 {
+		return n.silence(nd)
+	}
+	return int64(n.config.DialTimeout)
+}
+
 // attempt is what an attempt comes upon at the peer. Its id counts how often it
 // got nowhere.
 func (n *Network[M]) attempt(e *event) {
@@ -46,14 +60,14 @@ func (n *Network[M]) attempt(e *event) {
 	good := n.reach(from.id, to.id) && n.reach(to.id, from.id)
 	if good && !to.up { // refused by its machine
 		fail := *e
-		fail.kind, fail.at = evDialFail, n.now+n.latency(to.id, from.id)
+		fail.kind, fail.at, fail.dir = evDialFail, n.now+n.latency(to.id, from.id), refused
 		n.queue.push(fail)
 		return
 	}
 	if !good || to.frozen {
 		if e.id == 0 {
 			fail := *e
-			fail.kind, fail.at = evDialFail, n.now+n.silence(from)
+			fail.kind, fail.at, fail.dir = evDialFail, n.now+n.patience(from), timedOut
 			n.queue.push(fail)
 		}
 		again := *e
@@ -85,7 +99,7 @@ func (n *Network[M]) dialFailed(e *event) {
 	peer := n.nodes[e.slot].addr
 	n.note(markDown, nd.id, e.slot, 0, "%s =/ %s", nd.addr, peer)
 	n.retry(nd, e.slot, d)
-	nd.machine.Disconnected(nd.port.Now(), Conn{Peer: peer, Dialed: true})
+	nd.machine.Disconnected(nd.port.Now(), Conn{Peer: peer, Dialed: true, Refused: e.dir == refused})
 	n.drain(nd)
 }
 

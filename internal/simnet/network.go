@@ -34,9 +34,11 @@ type Config[M any] struct {
 	// which the network brings nothing: after Silence to 1.5 times that, each end
 	// for itself. It is for cut links only: a frozen process's kernel goes on
 	// acknowledging, so whoever wants to notice that sends pings of his own.
-	// Dialing over a link that stays cut, or a node that stays frozen, fails after
-	// as long. Zero: 2 s.
+	// Zero: 2 s.
 	Silence time.Duration
+	// DialTimeout is after how long a dial fails over a link that stays cut, or to
+	// a node that stays frozen. Zero: as Silence has it.
+	DialTimeout time.Duration
 	// Drop and Duplicate are the chances of a datagram, in the absence of faults,
 	// to be lost or to arrive twice, 0 to 1.
 	Drop, Duplicate float64

@@ -524,3 +524,34 @@ func TestDialThatWaits(t *testing.T) {
 		}
 	}
 }
+
+// Only the machine of a node that is down answers that nobody listens.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		faults  []Fault
+		refused bool
+	}{
+		{[]Fault{{Kind: Kill, A: "b"}}, true},
+		{[]Fault{{Kind: Freeze, A: "b"}}, false},
+		{[]Fault{{Kind: Cut, A: "a", B: "b"}}, false},
+		{[]Fault{{Kind: CutOneWay, A: "b", B: "a"}}, false},
+		{[]Fault{{Kind: Kill, A: "b"}, {Kind: Isolate, A: "b"}}, false},
+	} {
+		n := newBench(Config[int]{DialTimeout: 300 * time.Millisecond, Silence: time.Hour}, "a", "b")
+		a := n.at["a"]
+		for _, f := range c.faults {
+			n.Inject(f)
+		}
+		a.port.Dial("b")
+		n.Run(400 * time.Millisecond)
+		switch {
+		case len(a.ends) == 0:
+			t.Errorf("%v: the dial did not fail", c.faults)
+		case a.ends[0].conn != Conn{Peer: "b", Dialed: true, Refused: c.refused}:
+			t.Errorf("%v: a was told %+v", c.faults, a.ends[0].conn)
+		case c.refused != (a.ends[0].at < 10*time.Millisecond), !c.refused && a.ends[0].at < 300*time.Millisecond:
+			t.Errorf("%v: the dial failed after %v", c.faults, a.ends[0].at)
+		}
+	}
+}

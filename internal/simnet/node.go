@@ -34,6 +34,9 @@ type Conn struct {
 	Peer   Addr
 	ID     uint64 // the same at both ends, unique in a run; 0 for datagrams and failed dials
 	Dialed bool   // by this end
+	// Refused, of a failed dial, tells that the peer's machine answered that
+	// nobody listens there: its node is down. Otherwise nobody answered.
+	Refused bool
 
 	slot int32
 }

@@ -9,7 +9,7 @@ const (
 	evAlarm                     // a node's alarm is due: node, id the incarnation
 	evDial                      // a node tries to connect: node, slot the peer, gen the dial's
 	evAttempt                   // such an attempt arrives at the peer: node, slot the peer, gen
-	evDialFail                  // the dialer learns that it failed: node, slot the peer, gen
+	evDialFail                  // the dialer learns that it failed: node, slot the peer, gen, dir why
 	evDatagram                  // a datagram arrives: node, slot of the datagram
 	evCall                      // a function runs as an event of a node: node, slot of the function, id the incarnation
 	evFunc                      // a function of the driver runs: slot of the function
