@@ -17,7 +17,9 @@ import (
 //	1  5-9  put k v ok
 //
 // client, call and return in milliseconds, operation, key, value, outcome; "-"
-// is an empty value, and a swap's value is written old>new.
+// is an empty value, a swap's value is written old>new, and so is that of an
+// exchange, whose old value is "-" if it found none. An outcome with a star behind
+// is labelled.
 func parse(t *testing.T, text string) History {
 	t.Helper()
 	var h History
@@ -32,9 +34,15 @@ func parse(t *testing.T, text string) History {
 			t.Fatalf("%q: %v", line, err)
 		}
 		o.Call, o.Return = time.Duration(call)*time.Millisecond, time.Duration(ret)*time.Millisecond
-		o.Op, o.Key, o.Value, o.Outcome = Op(f[2]), Text(f[3]), Text(f[4]), Outcome(f[5])
+		o.Op, o.Key, o.Value, o.Outcome = Op(f[2]), Text(f[3]), Text(f[4]), Outcome(strings.TrimSuffix(f[5], "*"))
+		o.Labelled = strings.HasSuffix(f[5], "*")
 		if old, value, ok := strings.Cut(f[4], ">"); ok {
 			o.Expect, o.Value = Text(old), Text(value)
+		}
+		if o.Op == Exchange {
+			if o.Found = o.Expect != "-" && o.Outcome == OK; !o.Found {
+				o.Expect = ""
+			}
 		}
 		if o.Value == "-" {
 			o.Value = ""
@@ -120,6 +128,100 @@ var histories = []struct{ name, hold, text string }{
 		1 0-1 put k a ok
 		1 2-3 swap k a>b conflict
 		1 4-5 get k a ok`},
+
+	{"exchanges", "vfcr", `
+		1 0-1 get k - missing
+		1 2-3 exchange k ->a ok
+		2 4-5 exchange k a>b ok
+		1 6-7 get k b ok
+		1 8-9 exchange k b>c ok`},
+	{"exchanges in any order that fits", "vfcr", `
+		1 0-9 exchange k b>c ok
+		2 0-9 exchange k ->a ok
+		3 0-9 exchange k a>b ok
+		4 0-9 get k a ok`},
+	{"an exchange over a put", "vfcr", `
+		1 0-1 put k a ok
+		1 2-3 exchange k a>b ok
+		2 2-9 put k c ok
+		1 10-11 get k c ok`},
+	{"an unknown exchange that happened", "vfcr", `
+		1 0-1 exchange k ->a ok
+		2 2-3 exchange k ?>b unknown
+		1 4-5 exchange k a>c ok
+		1 6-7 exchange k b>d ok`},
+	{"an unknown exchange that never happened", "vfcr", `
+		1 0-1 exchange k ->a ok
+		2 2-3 exchange k ?>b unknown
+		1 4-5 exchange k a>c ok`},
+	{"exchanges and a delete", "vfcr", `
+		1 0-1 exchange k ->a ok
+		1 2-3 delete k - ok
+		2 4-5 exchange k ->b ok`},
+	{"a labelled read is nothing", "vfcr", `
+		1 0-1 put k a ok
+		1 2-3 put k b ok
+		2 4-5 get k a ok*
+		2 6-7 get k x ok*
+		2 8-9 get k - missing*`},
+	{"labelled writes happened", "vfcr", `
+		1 0-1 exchange k ->a ok
+		2 2-3 exchange k a>b ok*
+		1 2-3 exchange k a>c ok
+		2 4-5 get k b ok`},
+	{"labelled writes happened later", "vfcr", `
+		1 0-1 exchange k ->a ok
+		2 2-3 exchange k a>b ok*
+		2 4-5 exchange k b>c ok*
+		1 6-7 exchange k a>d ok
+		2 8-9 exchange k c>e ok`},
+	{"labelled writes never happened", "vfcr", `
+		1 0-1 put k a ok
+		2 2-3 put-if-absent k b ok*
+		2 4-5 delete k - ok*
+		2 6-7 get k a ok`},
+	{"a labelled condition counts for nothing later", "vfcr", `
+		1 0-1 put k a ok
+		2 2-3 put-if-absent k b exists*
+		2 6-7 get k b ok`},
+	{"an exchange of an entry that was evicted", "vfc", `
+		1 0-1 put k a ok
+		1 2-3 exchange k ->b ok`},
+
+	{"two exchanges of one value", "vf", `
+		1 0-1 put k a ok
+		1 2-9 exchange k a>b ok
+		2 3-8 exchange k a>c ok`},
+	{"two exchanges of nothing", "vfc", `
+		1 2-9 exchange k ->b ok
+		2 3-8 exchange k ->c ok`},
+	{"an exchange that was lost", "v", `
+		1 0-1 exchange k ->a ok
+		1 2-3 exchange k a>b ok
+		2 4-5 exchange k a>c ok`},
+	{"an exchange with a value that nobody wrote", "f", `
+		1 0-1 exchange k x>a ok`},
+	{"an exchange with the value of one that failed", "f", `
+		1 0-1 exchange k ?>a failed
+		1 2-3 exchange k a>b ok`},
+	{"a read of what was exchanged", "v", `
+		1 0-1 exchange k ->a ok
+		1 2-3 exchange k a>b ok
+		2 4-5 get k a ok`},
+	{"exchanges in a circle", "vf", `
+		1 0-9 exchange k b>a ok
+		2 0-9 exchange k a>b ok`},
+	{"an exchange with itself", "vf", `
+		1 0-9 exchange k a>a ok`},
+	{"a labelled value that comes and goes", "v", `
+		1 0-1 exchange k ->a ok
+		2 2-3 exchange k a>b ok*
+		1 4-5 get k b ok
+		1 6-7 exchange k b>c ok
+		2 8-9 get k b ok`},
+	{"a labelled value before it was written", "f", `
+		1 0-1 get k b ok
+		2 2-3 exchange k ->b ok*`},
 
 	{"a value that nobody wrote", "f", `
 		1 0-1 put k a ok

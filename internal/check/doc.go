@@ -14,12 +14,21 @@
 //     a cache, which may forget, misses are right in any order.
 //
 // Values and Fresh take a sort and one pass, whatever the length of the history.
-// Linearizable searches, by porcupine, key for key. All three need each value to
-// be written once only.
+// So does Linearizable for keys that are only read, put and exchanged: what each
+// exchange found says where it comes, and the rest follows. For all others it
+// searches, by porcupine, key for key. All three need each value to be written
+// once only.
 //
 // A write whose outcome is unknown may take effect at any time after its call,
 // or never. A write that failed had no effect: the table's contract says so, and
 // a read that shows its value is a violation.
+//
+// An answer may bear a label that says that it binds nobody, as those of a replica
+// do that serves alone ([Operation.Labelled]). The rules leave such reads out, and
+// take such writes for what may take effect at any time after the call, or never.
+//
+// A history need not be recorded: a simulation makes one of its own operations, in
+// its own time.
 //
 // A table whose promise depends on what its clients know of its members is judged
 // by [FreshUnless], which says exactly which reads that leaves out.

@@ -28,9 +28,16 @@ type Operation struct {
 	Key    Text          `json:"key"`
 	// Value is what a Get read, and what a Put was to write.
 	Value Text `json:"value,omitempty"`
-	// Expect is, for Swap, the value whose version had to be there.
+	// Expect is, for Swap, the value whose version had to be there, and for an
+	// Exchange that was answered the one that it found, if Found.
 	Expect  Text    `json:"expect,omitempty"`
+	Found   bool    `json:"found,omitempty"`
 	Outcome Outcome `json:"outcome"`
+	// Labelled says that the answer came with a warning: it binds nobody. What it
+	// tells of the entry counts for nothing, and a write may take effect at any
+	// time after its call, or never, and over whatever is there then. An
+	// unanswered write that may have been taken under such a label has it, too.
+	Labelled bool `json:"labelled,omitempty"`
 	// Err is the error's text, for a person.
 	Err string `json:"err,omitempty"`
 }
@@ -43,7 +50,8 @@ const (
 	Get         Op = "get"
 	Put         Op = "put"
 	PutIfAbsent Op = "put-if-absent"
-	Swap        Op = "swap" // put over the entry whose value was Expect
+	Swap        Op = "swap"     // put over the entry whose value was Expect
+	Exchange    Op = "exchange" // put, and return what was there
 	Delete      Op = "delete"
 )
 
@@ -76,10 +84,54 @@ func (o Operation) String() string {
 		fmt.Fprintf(&b, " to %q", o.Value)
 	}
 	fmt.Fprintf(&b, ": %s", o.Outcome)
-	if o.Op == Get && o.Outcome == OK {
+	switch {
+	case o.Outcome != OK:
+	case o.Op == Get:
 		fmt.Fprintf(&b, " %q", o.Value)
+	case o.Op == Exchange && o.Found:
+		fmt.Fprintf(&b, " found %q", o.Expect)
+	case o.Op == Exchange:
+		b.WriteString(" found none")
+	}
+	if o.Labelled {
+		b.WriteString(", labelled")
 	}
 	return b.String()
+}
+
+// found returns the value that o says was there, if it says so. A Swap doesn't
+// count: it says of a version that it was there.
+func (o *Operation) found() (Text, bool) {
+	switch {
+	case o.Outcome != OK:
+		return "", false
+	case o.Op == Exchange:
+		return o.Expect, o.Found
+	default:
+		return o.Value, o.Op == Get
+	}
+}
+
+// binding returns what of h binds: without the labelled reads, and with labelled
+// writes as what may have happened, or may yet.
+func (h History) binding() History {
+	if !slices.ContainsFunc(h, func(o Operation) bool { return o.Labelled }) {
+		return h
+	}
+	b := make(History, 0, len(h))
+	for _, o := range h {
+		switch {
+		case o.Labelled && o.Op == Get:
+			continue
+		case o.Labelled && o.Outcome != Failed:
+			o.Outcome, o.Expect, o.Found = Unknown, "", false
+			if o.Op != Delete {
+				o.Op = Put
+			}
+		}
+		b = append(b, o)
+	}
+	return b
 }
 
 // byKey yields the operations on each key, the keys sorted.

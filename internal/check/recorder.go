@@ -48,6 +48,10 @@ func (r *Recorder) History() History {
 //
 // Each value has to be written once only, or a history says less than it seems.
 type Client struct {
+	// Labelled, if not nil, is asked after each call whether its answer came with
+	// a label.
+	Labelled func() bool
+
 	table torc.Table
 	start time.Time
 	id    int
@@ -81,6 +85,21 @@ func (c *Client) Swap(ctx context.Context, key string, old torc.Entry, value str
 	return c.end(o, c.table.Put(ctx, key, []byte(value), torc.IfVersion(old.Version)))
 }
 
+// Exchange writes value at key and returns what was there; the table has to be a
+// torc.Swapper.
+func (c *Client) Exchange(ctx context.Context, key, value string) (torc.Entry, error) {
+	o := c.begin(Exchange, key, value)
+	s, ok := c.table.(torc.Swapper)
+	if !ok {
+		return torc.Entry{}, c.end(o, torc.ErrUnsupported)
+	}
+	e, err := s.Swap(ctx, key, []byte(value))
+	if err == nil {
+		o.Expect, o.Found = Text(e.Value), e.Version != torc.Version{}
+	}
+	return e, c.end(o, err)
+}
+
 // Delete removes the entry at key.
 func (c *Client) Delete(ctx context.Context, key string) error {
 	o := c.begin(Delete, key, "")
@@ -97,6 +116,7 @@ func (c *Client) end(o Operation, err error) error {
 	if err != nil {
 		o.Err = err.Error()
 	}
+	o.Labelled = c.Labelled != nil && c.Labelled()
 	c.ops = append(c.ops, o)
 	return err
 }
@@ -113,7 +133,7 @@ func outcome(op Op, err error) Outcome {
 		return Unknown
 	case is(torc.ErrUnavailable), is(torc.ErrInvalid), is(torc.ErrTooLarge), is(torc.ErrUnsupported), is(torc.ErrClosed):
 		return Failed
-	case is(torc.ErrNotFound):
+	case is(torc.ErrNotFound) && op != Exchange:
 		return Missing
 	case is(torc.ErrExists) && op == PutIfAbsent:
 		return Exists

@@ -39,6 +39,7 @@ func violation(what string, ops ...*Operation) *Violation {
 // Values returns a *Violation if a value was read that was not written to its
 // key by then.
 func Values(h History) error {
+	h = h.binding()
 	type place struct{ key, value Text }
 	first := make(map[place]*Operation) // the first write of each value, or what failed to write it
 	anywhere := make(map[Text]*Operation)
@@ -55,18 +56,19 @@ func Values(h History) error {
 	}
 	for i := range h {
 		o := &h[i]
-		if o.Op != Get || o.Outcome != OK {
+		value, ok := o.found()
+		if !ok {
 			continue
 		}
-		w := first[place{o.Key, o.Value}]
+		w := first[place{o.Key, value}]
 		switch {
 		case w != nil && w.writes() && w.Call <= o.Return:
 		case w != nil && w.writes():
 			return violation("a value was read before it was written", o, w)
 		case w != nil:
 			return violation("a value was read although the write of it said that it did nothing", w, o)
-		case anywhere[o.Value] != nil:
-			return violation("a value was read that was written to another key", anywhere[o.Value], o)
+		case anywhere[value] != nil:
+			return violation("a value was read that was written to another key", anywhere[value], o)
 		default:
 			return violation("a value was read that nobody wrote", o)
 		}
@@ -79,7 +81,7 @@ func Values(h History) error {
 // write was over, and that was itself over, or seen by somebody, by then. It
 // takes for granted that Values finds nothing.
 func Fresh(h History) error {
-	for _, ops := range h.byKey() {
+	for _, ops := range h.binding().byKey() {
 		if v := fresh(ops); v != nil {
 			return v
 		}
@@ -114,16 +116,13 @@ func fresh(ops []*Operation) *Violation {
 	}
 	var facts []fact
 	for _, o := range ops {
-		var w *Operation
-		switch {
-		case o.Op == Get && o.Outcome == OK:
-			w = writes[o.Value]
-		case o.Op != Get && o.Outcome == OK:
-			w = o
+		if value, ok := o.found(); ok && writes[value] != nil {
+			happened(writes[value], o.Return)
+			facts = append(facts, fact{o.Return, writes[value]})
 		}
-		if w != nil {
-			happened(w, o.Return)
-			facts = append(facts, fact{o.Return, w})
+		if o.Op != Get && o.Outcome == OK {
+			happened(o, o.Return)
+			facts = append(facts, fact{o.Return, o})
 		}
 	}
 	slices.SortFunc(facts, func(a, b fact) int { return cmp.Compare(a.from, b.from) })
@@ -135,14 +134,15 @@ func fresh(ops []*Operation) *Violation {
 	}
 
 	for _, o := range ops {
-		if o.Op != Get || o.Outcome != OK || writes[o.Value] == nil {
+		value, ok := o.found()
+		if !ok || writes[value] == nil {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(facts, o.Call, func(f fact, call time.Duration) int { return cmp.Compare(f.from, call) })
 		if n == 0 {
 			continue
 		}
-		w, newer := writes[o.Value], facts[n-1].w
+		w, newer := writes[value], facts[n-1].w
 		if newer.Call > over[w] {
 			return violation("a value was read after it had been replaced", w, newer, o)
 		}

@@ -25,6 +25,7 @@ var cores = []string{
 	"script/command.go",
 	"shell/complete.go",
 	"shell/words.go",
+	"internal/check/chain.go",
 	"internal/check/values.go",
 	"internal/simnet/*.go",
 	"shard/slots/*.go",
