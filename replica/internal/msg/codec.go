@@ -5,6 +5,8 @@ import (
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/torc-dht/torc/replica/internal/wire"
 )
 
 // Append appends m to dst as Decode reads it: the kind, the epoch, sender and
@@ -47,8 +49,8 @@ func Append(dst []byte, m *Message) []byte {
 	case KindChunk:
 		dst = binary.AppendUvarint(dst, m.Ref)
 		dst = binary.AppendUvarint(dst, m.Index)
-		dst = appendBool(dst, m.Last)
-		dst = appendBytes(dst, m.Data)
+		dst = wire.AppendBool(dst, m.Last)
+		dst = wire.AppendBytes(dst, m.Data)
 	}
 	return dst
 }
@@ -58,7 +60,7 @@ func Append(dst []byte, m *Message) []byte {
 // takes more memory than some hundred times len(b).
 func Decode(b []byte) (*Message, error) {
 	r := newReader(b)
-	m := &Message{Kind: Kind(r.byte())}
+	m := &Message{Kind: Kind(r.Byte())}
 	m.Epoch = r.epoch()
 	m.From, m.To = r.id(), r.id()
 	switch m.Kind {
@@ -66,41 +68,41 @@ func Decode(b []byte) (*Message, error) {
 		m.Report = new(Report)
 		r.report(m.Report)
 	case KindRaft:
-		m.Visible = r.uvarint()
-		if n := r.length(MaxOps, 4, "raft messages"); n > 0 {
+		m.Visible = r.Uvarint()
+		if n := r.Length(MaxOps, 4, "raft messages"); n > 0 {
 			m.Raft = make([]*raftpb.Message, n)
 			for i := range m.Raft {
 				m.Raft[i] = r.raft()
 			}
 		}
 	case KindOps:
-		if n := r.length(MaxOps, minOp+2, "operations"); n > 0 {
+		if n := r.Length(MaxOps, minOp+2, "operations"); n > 0 {
 			m.Ops = make([]Request, n)
 			ops := make([]Op, n)
 			for i := range m.Ops {
-				m.Ops[i] = Request{Ref: r.uvarint(), Hops: r.byte(), Op: &ops[i]}
+				m.Ops[i] = Request{Ref: r.Uvarint(), Hops: r.Byte(), Op: &ops[i]}
 				r.op(&ops[i])
 			}
 		}
 	case KindReplies:
-		if n := r.length(MaxOps, minReply, "replies"); n > 0 {
+		if n := r.Length(MaxOps, minReply, "replies"); n > 0 {
 			m.Replies = make([]Reply, n)
 			for i := range m.Replies {
 				r.reply(&m.Replies[i])
 			}
 		}
 	case KindRead:
-		m.Ref = r.uvarint()
+		m.Ref = r.Uvarint()
 	case KindReadAt, KindChunkOK:
-		m.Ref, m.Index = r.uvarint(), r.uvarint()
+		m.Ref, m.Index = r.Uvarint(), r.Uvarint()
 	case KindChunk:
-		m.Ref, m.Index = r.uvarint(), r.uvarint()
-		m.Last = r.bool()
-		m.Data = r.bytes(MaxMessage, "bytes of a chunk")
+		m.Ref, m.Index = r.Uvarint(), r.Uvarint()
+		m.Last = r.Bool()
+		m.Data = r.Bytes(MaxMessage, "bytes of a chunk")
 	default:
-		r.fail("message of unknown kind %d", m.Kind)
+		r.Fail("message of unknown kind %d", m.Kind)
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -125,22 +127,15 @@ func appendRaft(dst []byte, m *raftpb.Message) []byte {
 const raftDepth = 6
 
 func (r *reader) raft() *raftpb.Message {
-	if len(r.b) < 4 {
-		r.short()
-		return nil
-	}
-	n := uint64(binary.LittleEndian.Uint32(r.b))
-	r.b = r.b[4:]
-	if n > uint64(len(r.b)) {
-		r.short()
+	b := r.Next(uint64(r.Uint32()))
+	if r.Err() != nil {
 		return nil
 	}
 	m := new(raftpb.Message)
-	if err := (proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: raftDepth}).Unmarshal(r.b[:n], m); err != nil {
-		r.fail("a raft message can't be read: %w", err)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: raftDepth}).Unmarshal(b, m); err != nil {
+		r.Fail("a raft message can't be read: %w", err)
 		return nil
 	}
-	r.b = r.b[n:]
 	return m
 }
 
@@ -179,7 +174,7 @@ func appendReply(dst []byte, p *Reply) []byte {
 	dst = binary.AppendUvarint(dst, p.Ref)
 	dst = append(dst, flags, byte(res.Status))
 	if flags&replyOld != 0 {
-		dst = appendVersion(appendBytes(dst, res.Old), res.OldVersion)
+		dst = appendVersion(wire.AppendBytes(dst, res.Old), res.OldVersion)
 	}
 	if flags&replyVersion != 0 {
 		dst = appendVersion(dst, res.Version)
@@ -191,23 +186,23 @@ func appendReply(dst []byte, p *Reply) []byte {
 }
 
 func (r *reader) reply(p *Reply) {
-	p.Ref = r.uvarint()
-	flags := r.flags(replyFlags, "a reply")
+	p.Ref = r.Uvarint()
+	flags := r.Flags(replyFlags, "a reply")
 	p.Again = flags&replyAgain != 0
 	res := &p.Result
-	res.Status = Status(r.byte())
+	res.Status = Status(r.Byte())
 	if res.Status > Repeated {
-		r.fail("reply with unknown status %d", res.Status)
+		r.Fail("reply with unknown status %d", res.Status)
 	}
 	res.Found = flags&replyFound != 0
 	if flags&replyOld != 0 {
-		res.Old, res.OldVersion = r.bytes(MaxValue, "bytes of a value"), r.version()
+		res.Old, res.OldVersion = r.Bytes(MaxValue, "bytes of a value"), r.version()
 	}
 	if flags&replyVersion != 0 {
 		res.Version = r.version()
 	}
 	if flags&replyDegraded != 0 {
-		res.Degraded = r.uvarint()
+		res.Degraded = r.Uvarint()
 	}
 }
 
@@ -240,17 +235,17 @@ func appendReport(dst []byte, p *Report) []byte {
 }
 
 func (r *reader) report(p *Report) {
-	flags := r.flags(reportFlags, "a report")
+	flags := r.Flags(reportFlags, "a report")
 	p.Lost = flags&reportLost != 0
 	p.Member = flags&reportMember != 0
-	p.Hears = r.byte()
+	p.Hears = r.Byte()
 	p.ID = r.id()
 	r.view(&p.View)
 	p.Leader = r.id()
 	p.Joining = r.epoch()
 	p.Lineage = r.lineage()
-	p.LastTerm, p.LastIndex = r.uvarint(), r.uvarint()
-	p.Highest = r.uvarint()
+	p.LastTerm, p.LastIndex = r.Uvarint(), r.Uvarint()
+	p.Highest = r.Uvarint()
 	p.Merged = r.epoch()
-	p.Seq = r.uvarint()
+	p.Seq = r.Uvarint()
 }

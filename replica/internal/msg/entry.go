@@ -3,6 +3,8 @@ package msg
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/torc-dht/torc/replica/internal/wire"
 )
 
 // The first byte of the data of an entry in raft's log tells what it is. (raft's
@@ -40,11 +42,11 @@ func AppendBatch(dst []byte, h BatchHeader, ops []*Op) []byte {
 // their keys don't.
 func DecodeBatch(b []byte, ops []Op) (BatchHeader, []Op, error) {
 	r := newReader(b)
-	if k := r.byte(); k != EntryBatch {
-		r.fail("entry of kind %d is no batch", k)
+	if k := r.Byte(); k != EntryBatch {
+		r.Fail("entry of kind %d is no batch", k)
 	}
-	h := BatchHeader{Origin: r.id(), Number: r.uvarint(), Time: r.uvarint()}
-	n := r.length(MaxOps, minOp, "operations")
+	h := BatchHeader{Origin: r.id(), Number: r.Uvarint(), Time: r.Uvarint()}
+	n := r.Length(MaxOps, minOp, "operations")
 	if free := cap(ops) - len(ops); free < n {
 		ops = append(make([]Op, 0, len(ops)+n), ops...)
 	}
@@ -52,7 +54,7 @@ func DecodeBatch(b []byte, ops []Op) (BatchHeader, []Op, error) {
 		ops = append(ops, Op{})
 		r.op(&ops[len(ops)-1])
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return BatchHeader{}, nil, err
 	}
 	return h, ops, nil
@@ -66,12 +68,12 @@ func AppendView(dst []byte, v *View) []byte {
 // DecodeView takes an entry apart that AppendView made. The view has nothing of b.
 func DecodeView(b []byte) (*View, error) {
 	r := newReader(b)
-	if k := r.byte(); k != EntryView {
-		r.fail("entry of kind %d is no view", k)
+	if k := r.Byte(); k != EntryView {
+		r.Fail("entry of kind %d is no view", k)
 	}
 	v := new(View)
 	r.view(v)
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	return v, nil
@@ -90,17 +92,17 @@ func appendView(dst []byte, v *View) []byte {
 }
 
 func (r *reader) view(v *View) {
-	v.Number = r.uvarint()
+	v.Number = r.Uvarint()
 	v.Members = r.ids(MaxNodes, "members")
 	v.Lineage = r.lineage()
 	v.Forgotten = r.ids(MaxForgotten, "forgotten nodes")
-	if n := r.length(MaxNormals, 9, "normal epochs"); n > 0 {
+	if n := r.Length(MaxNormals, 9, "normal epochs"); n > 0 {
 		v.Normals = make([]Epoch, n)
 		for i := range v.Normals {
 			v.Normals[i] = r.epoch()
 		}
 	}
-	v.Since = r.uvarint()
+	v.Since = r.Uvarint()
 }
 
 // An operation is
@@ -163,33 +165,33 @@ func appendOp(dst []byte, op *Op) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(op.Key)))
 	dst = append(dst, op.Key...)
-	return appendBytes(dst, op.Value)
+	return wire.AppendBytes(dst, op.Value)
 }
 
 // op reads an operation into a zero one.
 func (r *reader) op(op *Op) {
-	op.Kind = OpKind(r.byte())
-	if r.err == nil && (op.Kind < Get || op.Kind > Expire) {
-		r.fail("operation of unknown kind %d", op.Kind)
+	op.Kind = OpKind(r.Byte())
+	if r.Err() == nil && (op.Kind < Get || op.Kind > Expire) {
+		r.Fail("operation of unknown kind %d", op.Kind)
 	}
-	flags := r.byte()
+	flags := r.Byte()
 	op.Cond = Cond(flags & opCond)
 	op.Removed = flags&opRemoved != 0
 	if flags&opID != 0 {
-		op.ID = OpID{Client: r.uint64(), Seq: r.uvarint(), Acked: r.uvarint()}
+		op.ID = OpID{Client: r.Uint64(), Seq: r.Uvarint(), Acked: r.Uvarint()}
 	}
 	if flags&opVersion != 0 {
 		op.Version = r.version()
 	}
 	if flags&opTTL != 0 {
-		op.TTL = time.Duration(r.uvarint())
+		op.TTL = time.Duration(r.Uvarint())
 	}
 	if flags&opExpires != 0 {
-		op.Expires = r.uvarint()
+		op.Expires = r.Uvarint()
 	}
 	if flags&opMerge != 0 {
-		op.Time, op.Fork = r.uvarint(), r.point()
+		op.Time, op.Fork = r.Uvarint(), r.point()
 	}
-	op.Key = string(r.bytes(MaxKey, "bytes of a key"))
-	op.Value = r.bytes(MaxValue, "bytes of a value")
+	op.Key = string(r.Bytes(MaxKey, "bytes of a key"))
+	op.Value = r.Bytes(MaxValue, "bytes of a value")
 }

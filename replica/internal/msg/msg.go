@@ -128,6 +128,7 @@ const (
 	Delete                   // remove; the result has the old entry
 	Merge                    // take over a write of a lineage that is given up
 	Expire                   // nothing: the time that it brings along is what counts
+	Forget                   // give up the server at the slot in Version.Seq; no entry is concerned
 )
 
 // Cond is what must hold for a Put to be carried out.
