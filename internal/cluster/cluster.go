@@ -48,7 +48,7 @@ type Cluster struct {
 		hosts  map[string]*Host
 		procs  []*Proc           // in the order in which they were first started
 		names  map[string]int    // how many processes have had each name
-		cuts   map[[2]*Host]bool // the pairs that Cut has cut
+		cuts   map[[2]*Host]bool // what the first sends to the second is lost
 	}
 	torc struct { // the torc binary, made when first wanted
 		sync.Mutex
@@ -160,25 +160,30 @@ const maxHosts = 250
 // Cut drops, without a word to anybody, all that a and b send to each other:
 // their calls get no answer, not even a refusal, as when a switch between them
 // has failed. What they send to others passes. Cutting twice is cutting once.
-func (c *Cluster) Cut(a, b *Host) error { return c.setCut(a, b, true) }
+func (c *Cluster) Cut(a, b *Host) error {
+	return errors.Join(c.setCut(a, b, true), c.setCut(b, a, true))
+}
 
-// Heal undoes Cut.
-func (c *Cluster) Heal(a, b *Host) error { return c.setCut(a, b, false) }
+// CutOneWay drops all that from sends to to, as Cut does; what to sends to from
+// arrives.
+func (c *Cluster) CutOneWay(from, to *Host) error { return c.setCut(from, to, true) }
 
-func (c *Cluster) setCut(a, b *Host, cut bool) error {
-	if err := errors.Join(a.usable(), b.usable()); err != nil {
+// Heal undoes Cut and CutOneWay between a and b.
+func (c *Cluster) Heal(a, b *Host) error {
+	return errors.Join(c.setCut(a, b, false), c.setCut(b, a, false))
+}
+
+func (c *Cluster) setCut(from, to *Host, cut bool) error {
+	if err := errors.Join(from.usable(), to.usable()); err != nil {
 		return err
 	}
-	if a.nic == nil || b.nic == nil {
+	if from.nic == nil || to.nic == nil {
 		return ErrSharedNetwork
 	}
-	if a == b {
-		return fmt.Errorf("cluster: %s can't be cut from itself", a.Name)
+	if from == to {
+		return fmt.Errorf("cluster: %s can't be cut from itself", from.Name)
 	}
-	pair := [2]*Host{a, b}
-	if a.Name > b.Name {
-		pair = [2]*Host{b, a}
-	}
+	pair := [2]*Host{from, to}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cut {
@@ -186,5 +191,5 @@ func (c *Cluster) setCut(a, b *Host, cut bool) error {
 	} else {
 		delete(c.mu.cuts, pair)
 	}
-	return errors.Join(a.nic.setCut(b.nic, cut), b.nic.setCut(a.nic, cut))
+	return from.nic.setCut(to.nic, cut)
 }

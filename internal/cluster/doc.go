@@ -24,8 +24,8 @@
 //     [Host.Addr] hands out free ports.)
 //   - With [Options.Namespaces] a host is a Linux network namespace with an
 //     interface eth0, plugged into a bridge that lies in a further namespace. Its
-//     links can be cut: see [Host.InterfaceDown], [Host.Unplug] and
-//     [Cluster.Cut]. The machine's own network is not touched. That needs root.
+//     links can be cut, and lose what they carry: see [Host.InterfaceDown],
+//     [Host.Unplug], [Cluster.Cut] and [Host.Lose]. The machine's own network is not touched. That needs root.
 //
 // # What is left behind
 //

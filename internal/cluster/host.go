@@ -86,10 +86,8 @@ func (h *Host) InterfaceUp() error {
 		defer c.mu.Unlock()
 		var err error
 		for pair := range c.mu.cuts {
-			for i, a := range pair {
-				if a == h {
-					err = errors.Join(err, n.setCut(pair[1-i].nic, true))
-				}
+			if pair[0] == h {
+				err = errors.Join(err, n.setCut(pair[1].nic, true))
 			}
 		}
 		return err
@@ -103,6 +101,16 @@ func (h *Host) Unplug() error { return h.withNIC(func(n *nic) error { return n.s
 
 // Plug undoes Unplug.
 func (h *Host) Plug() error { return h.withNIC(func(n *nic) error { return n.setPort(true) }) }
+
+// Lose has the part of the frames that come in to the host be lost, 0 to 1, each
+// at random; 0 ends it. Of a long stretch of data a frame is what TCP gives the
+// interface at once, so up to 64 KiB are lost together.
+func (h *Host) Lose(part float64) error {
+	if part < 0 || part > 1 {
+		return fmt.Errorf("cluster: %v is not a part of the frames: 0 to 1", part)
+	}
+	return h.withNIC(func(n *nic) error { return n.setLoss(part) })
+}
 
 func (h *Host) withNIC(fn func(*nic) error) error {
 	if err := h.usable(); err != nil {

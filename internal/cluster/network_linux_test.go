@@ -46,6 +46,85 @@ func silence(t *testing.T, h *Host, server *Proc) {
 	}
 }
 
+func TestCutOneWay(t *testing.T) {
+	ctx, c, server, a, b := lab(t)
+	reaches(t, a, server)
+	for _, way := range [][2]*Host{{a, server.Host()}, {server.Host(), a}} {
+		if err := c.CutOneWay(way[0], way[1]); err != nil {
+			t.Fatal(err)
+		}
+		silence(t, a, server) // a question and an answer need both
+		reaches(t, b, server)
+		if err := c.Heal(a, server.Host()); err != nil {
+			t.Fatal(err)
+		}
+		reaches(t, a, server)
+	}
+
+	// Of two that only send, one is heard.
+	got := must[*net.UDPConn](t)(listenUDP(server.Host()))
+	defer func() { _ = got.Close() }()
+	if err := c.CutOneWay(server.Host(), a); err != nil {
+		t.Fatal(err)
+	}
+	conn := must[net.Conn](t)(a.Dial(ctx, "udp", got.LocalAddr().String()))
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := got.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := got.ReadFrom(make([]byte, 1)); err != nil {
+		t.Errorf("what is sent the other way: %v", err)
+	}
+}
+
+func listenUDP(h *Host) (conn *net.UDPConn, err error) {
+	err = h.Do(func() error {
+		conn, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(h.IP)})
+		return err
+	})
+	return conn, err
+}
+
+func TestLoss(t *testing.T) {
+	ctx, _, server, a, _ := lab(t)
+	got := must[*net.UDPConn](t)(listenUDP(server.Host()))
+	defer func() { _ = got.Close() }()
+	conn := must[net.Conn](t)(a.Dial(ctx, "udp", got.LocalAddr().String()))
+	defer func() { _ = conn.Close() }()
+	const sent = 1000
+	for _, c := range []struct {
+		part        float64
+		least, most int
+	}{{0, sent * 98 / 100, sent}, {0.1, sent * 85 / 100, sent * 95 / 100}, {0.5, sent * 4 / 10, sent * 6 / 10}, {1, 0, 0}, {0, sent * 98 / 100, sent}} {
+		if err := server.Host().Lose(c.part); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for range sent {
+			if _, err := conn.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			// It has arrived by now, or nearly so, or never will.
+			_ = got.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, _, err := got.ReadFrom(make([]byte, 1)); err == nil {
+				n++
+			}
+		}
+		if n < c.least || n > c.most {
+			t.Errorf("with a loss of %v, %d of %d arrived", c.part, n, sent)
+		}
+	}
+	for _, part := range []float64{-0.1, 1.1} {
+		if err := a.Lose(part); err == nil {
+			t.Errorf("a loss of %v was taken", part)
+		}
+	}
+	reaches(t, a, server)
+}
+
 func TestCutAndHeal(t *testing.T) {
 	ctx, c, server, a, b := lab(t)
 	for range 3 {

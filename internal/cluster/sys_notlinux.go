@@ -58,3 +58,4 @@ func (*nic) do(func() error) error                { return ErrNoNamespaces }
 func (*nic) setInterface(bool) error              { return ErrNoNamespaces }
 func (*nic) setPort(bool) error                   { return ErrNoNamespaces }
 func (*nic) setCut(*nic, bool) error              { return ErrNoNamespaces }
+func (*nic) setLoss(float64) error                { return ErrNoNamespaces }
