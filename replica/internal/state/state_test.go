@@ -1,0 +1,121 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/torc-dht/torc/replica/internal/msg"
+)
+
+func put(key, value string) *msg.Op {
+	return &msg.Op{Kind: msg.Put, Key: key, Value: []byte(value)}
+}
+
+func remove(key string) *msg.Op { return &msg.Op{Kind: msg.Delete, Key: key} }
+
+func with(op *msg.Op, change func(*msg.Op)) *msg.Op {
+	change(op)
+	return op
+}
+
+// show is a result in short: status, what was found, what was written.
+func show(r msg.Result) string {
+	names := [...]string{"?", "OK", "NotFound", "Exists", "Conflict", "Full", "Superseded", "Repeated"}
+	s := names[r.Status]
+	if r.Found {
+		s += fmt.Sprintf(" found %q %d-%d", r.Old, r.OldVersion.Epoch, r.OldVersion.Seq)
+	}
+	if r.Version != (msg.Version{}) {
+		s += fmt.Sprintf(" wrote %d-%d", r.Version.Epoch, r.Version.Seq)
+	}
+	return s
+}
+
+func expect(t *testing.T, got msg.Result, want string) {
+	t.Helper()
+	if show(got) != want {
+		t.Errorf("got %s, want %s", show(got), want)
+	}
+}
+
+// all returns an image as one piece, made of chunks of about max bytes.
+func all(im *Image, max int) []byte {
+	im.Restart()
+	var b []byte
+	for {
+		chunk, last := im.Next(max)
+		b = append(b, chunk...)
+		if last {
+			return b
+		}
+	}
+}
+
+// reload sends a state through chunks of about max bytes.
+func reload(s *State, max int) (*State, error) {
+	l := NewLoader(s.limits)
+	im := s.Image()
+	for {
+		chunk, last := im.Next(max)
+		if err := l.Add(chunk); err != nil {
+			return nil, err
+		}
+		if last {
+			return l.State()
+		}
+	}
+}
+
+func TestWrites(t *testing.T) {
+	t.Parallel()
+	s := New(Limits{})
+	expect(t, s.Get("a"), "NotFound")
+	expect(t, s.Apply(1, 10, put("a", "x")), "OK wrote 1-1")
+	expect(t, s.Apply(1, 11, put("a", "y")), `OK found "x" 1-1 wrote 1-2`)
+	expect(t, s.Get("a"), `OK found "y" 1-2`)
+	expect(t, s.Apply(2, 12, remove("a")), `OK found "y" 1-2 wrote 2-3`)
+	expect(t, s.Apply(2, 12, remove("a")), "NotFound")
+	expect(t, s.Get("a"), "NotFound")
+	if s.Seq() != 3 || s.Len() != 0 || s.Bytes() != 0 || s.Now() != 12 {
+		t.Error(s.Seq(), s.Len(), s.Bytes(), s.Now())
+	}
+}
+
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	s := New(Limits{})
+	when := func(c msg.Cond, seq uint64) *msg.Op {
+		return with(put("a", "new"), func(op *msg.Op) { op.Cond, op.Version = c, msg.Version{Epoch: 1, Seq: seq} })
+	}
+	expect(t, s.Apply(1, 0, when(msg.IfPresent, 0)), "NotFound")
+	expect(t, s.Apply(1, 0, when(msg.IfVersion, 1)), "NotFound")
+	expect(t, s.Apply(1, 0, when(msg.IfAbsent, 0)), "OK wrote 1-1")
+	expect(t, s.Apply(1, 0, when(msg.IfAbsent, 0)), `Exists found "" 1-1`)
+	expect(t, s.Apply(1, 0, when(msg.IfVersion, 2)), `Conflict found "" 1-1`)
+	expect(t, s.Apply(1, 0, when(msg.IfVersion, 1)), `OK found "new" 1-1 wrote 1-2`)
+	expect(t, s.Apply(1, 0, when(msg.IfPresent, 0)), `OK found "new" 1-2 wrote 1-3`)
+}
+
+func TestImageStays(t *testing.T) {
+	t.Parallel()
+	s := New(Limits{})
+	for i := range 1000 {
+		s.Apply(1, uint64(i), put(fmt.Sprint(i), "old"))
+	}
+	im := s.Image()
+	before := all(im, 100)
+	for i := range 2000 {
+		s.Apply(1, 1000, put(fmt.Sprint(i), "new"))
+	}
+	if !bytes.Equal(all(im, 5000), before) {
+		t.Error("an image has changed")
+	}
+	again, err := reload(s, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(all(again.Image(), 1<<20), all(s.Image(), 1<<20)) {
+		t.Error("what was loaded is not what was sent")
+	}
+}
