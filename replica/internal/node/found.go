@@ -1,0 +1,224 @@
+package node
+
+import (
+	"slices"
+
+	"github.com/torc-dht/torc/replica/internal/msg"
+	"github.com/torc-dht/torc/replica/internal/state"
+)
+
+// holding is what a node has of an epoch that it takes no part in any more.
+type holding struct {
+	view   *msg.View
+	st     *state.State // with all that was known to be committed
+	tail   [][]byte     // batches behind that: they may have been committed
+	term   uint64       // of the last entry
+	index  uint64
+	member bool // it was one of the view
+}
+
+// hold takes what the group has: nil if that is nothing.
+func (n *Node) hold(g *group) *holding {
+	if g.st == nil {
+		return nil
+	}
+	h := &holding{view: g.view(), term: g.lastTerm(), index: g.last, member: g.member()}
+	g.visible = g.commit
+	g.lead_ = nil
+	n.apply(g)
+	h.st = g.st
+	if g.last > g.commit {
+		entries, err := g.store.Entries(g.commit+1, g.last+1, 1<<62)
+		if err != nil {
+			panic("node: the log's end: " + err.Error())
+		}
+		for _, e := range entries {
+			if d := e.GetData(); len(d) > 0 && d[0] == msg.EntryBatch {
+				h.tail = append(h.tail, d)
+			}
+		}
+	}
+	return h
+}
+
+// whole carries out the tail as writes of epoch. Nobody knows whether they were
+// answered; so they must not be lost, and may take effect now.
+func (h *holding) whole(epoch uint64) {
+	for _, d := range h.tail {
+		head, ops, err := msg.DecodeBatch(d, nil)
+		if err != nil {
+			panic("node: a batch in the log: " + err.Error())
+		}
+		for i := range ops {
+			h.st.Apply(epoch, head.Time, &ops[i])
+		}
+	}
+	h.tail = nil
+}
+
+// leave ends this node's part in its group. What it holds it keeps until it is a
+// member elsewhere; a joiner that has not become one keeps what it came with. From
+// here on it goes by another name: the old one never votes again.
+func (n *Node) leave() {
+	g := n.g
+	n.drop(g)
+	if g.member() || n.old == nil {
+		n.old = n.hold(g)
+	}
+	n.g = nil
+	if !n.c.Bugs.KeepID {
+		n.me = msg.NewID(n.c.Slot, n.c.Rand.Uint64())
+	}
+	n.beAlone()
+	n.reportSoon = true
+	n.standSoon = true
+	n.startHealing()
+}
+
+// drop lets go of all that depends on the group.
+func (n *Node) drop(g *group) {
+	if g.lead_ != nil {
+		n.fall(g)
+	}
+	n.recallQueued()
+	n.recallHanded(func(int) bool { return true })
+	n.raftOut = [msg.MaxNodes]*msg.Message{}
+	n.sending = [msg.MaxNodes]*transfer{}
+	n.coming = nil
+}
+
+// found begins an epoch with this node alone, and with all that it holds.
+func (n *Node) found() {
+	h := n.old
+	if g := n.g; g != nil {
+		n.drop(g)
+		if h == nil || g.member() {
+			h = n.hold(g)
+		}
+		n.g = nil
+	}
+	n.old, n.coming = nil, nil
+	n.highest++
+	id := msg.NewID(n.c.Slot, n.c.Rand.Uint64())
+	n.me = id
+	view := &msg.View{Number: 1, Members: []msg.ID{id}, Since: n.c.Wall(n.now) / 1000}
+	view.Lineage.Epoch = msg.Epoch{Number: n.highest, Founder: id}
+	st := state.New(n.c.Limits)
+	if h != nil {
+		st = h.st
+		view.Normals = slices.Clone(h.view.Normals)
+		view.Lineage.Fork = h.view.Lineage.Fork
+		if h.view.Lineage.Normal {
+			view.Lineage.Fork = msg.Point{Epoch: h.view.Lineage.Epoch, Term: h.term, Index: h.index, Seq: st.Seq()}
+		}
+		h.whole(n.highest)
+		n.sometimes("founds with data")
+	} else {
+		n.sometimes("founds afresh")
+	}
+	n.g = n.begin(view.Lineage.Epoch, id, st, view)
+	n.reportSoon = true
+	n.event(h != nil, "founds epoch %d: no quorum can be reached", n.highest)
+}
+
+// healing is the handing over of the writes of an epoch that gives way: those since
+// it left its last normal one, to the epoch that goes on.
+type healing struct {
+	from    msg.Epoch
+	ops     []*msg.Op
+	waiting int
+	taken   int
+	dropped int
+}
+
+// healWindow is how many of them are under way at once.
+const healWindow = 256
+
+// startHealing begins it, if what this node holds has such writes. They go to
+// whatever epoch this node would join.
+func (n *Node) startHealing() {
+	h := n.old
+	if h == nil || h.view.Lineage.Normal {
+		return
+	}
+	epoch := h.view.Lineage.Epoch
+	if n.mergedBy(epoch) {
+		return
+	}
+	best := n.bestLive()
+	if best == nil || !outranks(best.View.Lineage, h.view.Lineage) {
+		return
+	}
+	h.whole(epoch.Number)
+	fork := h.view.Lineage.Fork
+	quorum := best.View.Lineage.Normal && (fork.Epoch == best.View.Lineage.Epoch || slices.Contains(best.View.Normals, fork.Epoch))
+	n.heal = &healing{from: epoch}
+	for _, op := range h.st.Since(fork) {
+		op.Fork = fork
+		op.Cond = msg.IfVersion // the later one by the clock
+		if quorum {
+			op.Cond = msg.Always // only where nothing happened since
+		}
+		if op.ID.Client == 0 {
+			op.ID = msg.OpID{Client: uint64(epoch.Founder), Seq: op.Version.Seq}
+		}
+		op.ID.Acked = 0
+		n.heal.ops = append(n.heal.ops, op)
+	}
+	n.sometimes("heals")
+}
+
+// mergedBy tells whether somebody has handed over the writes of epoch.
+func (n *Node) mergedBy(epoch msg.Epoch) bool {
+	if n.merged == epoch {
+		return true
+	}
+	for s := range n.c.Slots {
+		if r := n.fresh(s); r != nil && r.Merged == epoch {
+			return true
+		}
+	}
+	return false
+}
+
+// standHealing goes on with it, and begins it for one who has been without a
+// leader since before there was anybody to give way to.
+func (n *Node) standHealing() {
+	if n.g == nil && n.heal == nil {
+		n.startHealing()
+	}
+	h := n.heal
+	if h == nil {
+		return
+	}
+	if best := n.bestLive(); best == nil || n.old == nil || !outranks(best.View.Lineage, n.old.view.Lineage) {
+		n.heal = nil
+		return
+	}
+	for h.waiting < healWindow && len(h.ops) > 0 {
+		h.waiting++
+		n.take(&flight{from: healer, op: h.ops[0], since: n.now})
+		h.ops = h.ops[1:]
+	}
+	if h.waiting == 0 && len(h.ops) == 0 {
+		n.heal = nil
+		n.merged = h.from
+		n.reportSoon = true
+		n.event(h.dropped > 0, "epoch %d is healed: %d keys written meanwhile were taken over, %d lost to later writes", h.from.Number, h.taken, h.dropped)
+	}
+}
+
+// healed counts what became of one of the writes.
+func (n *Node) healed(r msg.Result) {
+	h := n.heal
+	if h == nil {
+		return
+	}
+	h.waiting--
+	if r.Status == msg.Superseded {
+		h.dropped++
+	} else {
+		h.taken++
+	}
+	n.standSoon = true
+}
