@@ -118,7 +118,11 @@ func (n *Node) found() {
 	}
 	n.g = n.begin(view.Lineage.Epoch, id, st, view)
 	n.reportSoon = true
-	n.event(h != nil, "founds epoch %d: no quorum can be reached", n.highest)
+	if h != nil {
+		n.event(true, "founds epoch %d: no quorum can be reached", n.highest)
+	} else {
+		n.event(false, "founds epoch %d with nothing in it", n.highest)
+	}
 }
 
 // healing is the handing over of the writes of an epoch that gives way: those since

@@ -141,7 +141,7 @@ func (n *Node) Disconnected(now time.Duration, slot int, refused bool) {
 	}
 	n.standSoon = true
 	if refused && !p.refused {
-		p.refused = true
+		p.refused, p.ever, p.report = true, false, nil // what it said is void
 		n.gone(slot)
 	}
 }

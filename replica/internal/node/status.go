@@ -113,3 +113,11 @@ func (n *Node) forgetAsked(g *group, f *flight) {
 }
 
 func (n *Node) peerForgettable(slot int) bool { return slot != n.c.Slot && !n.hears(slot) }
+
+// Leader returns the slot of who leads, as far as is known, or -1. It is cheap.
+func (n *Node) Leader() int {
+	if n.led() {
+		return n.g.lead.Slot()
+	}
+	return -1
+}
