@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/torc-dht/torc/internal/cluster"
+)
+
+// run is all that runs meanwhile.
+type run struct {
+	o      options
+	etcd   *etcd
+	three  []string // our servers
+	single []string
+	four   []string
+}
+
+// compare makes all measurements and returns the table.
+func compare(ctx context.Context, o options) (string, error) {
+	c, err := cluster.New(cluster.Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	program, err := torc(ctx, c.Dir())
+	if err != nil {
+		return "", err
+	}
+	r := &run{o: o}
+	if r.etcd, err = startEtcd(ctx, c); err != nil {
+		return "", err
+	}
+	if r.three, err = startOurs(ctx, c, program, "t", 3, 8081); err != nil {
+		return "", err
+	}
+	if r.single, err = startOurs(ctx, c, program, "s", 1, 8091); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d cores, %d turns of %v each; etcd %s, fsync off.\n\n", runtime.NumCPU(), o.turns, o.turn, etcdVersion())
+	writes, err := r.writes(ctx)
+	if err != nil {
+		return "", err
+	}
+	b.WriteString(writes)
+	// The four come last, so that nothing runs in vain before.
+	if r.four, err = startOurs(ctx, c, program, "f", 4, 8101); err != nil {
+		return "", err
+	}
+	reads, err := r.reads(ctx)
+	if err != nil {
+		return "", err
+	}
+	return b.String() + "\n" + reads, nil
+}
+
+// writes compares swaps on three servers, and on one, with etcd's puts.
+func (r *run) writes(ctx context.Context) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| writes | %d clients | p50 | p99 | 1 client: p50 | p99 |\n|---|--:|--:|--:|--:|--:|\n", r.o.clients)
+	many, err := r.writers(ctx, r.o.clients)
+	if err != nil {
+		return "", err
+	}
+	one, err := r.writers(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	for i, s := range many {
+		fmt.Fprintf(&b, "| %s | %.0f/s | %v | %v | %v | %v |\n", s.name, s.rate(), micro(s.p50()), micro(s.p99()), micro(one[i].p50()), micro(one[i].p99()))
+	}
+	fmt.Fprintf(&b, "\nSwaps on 3 servers are %.1f times etcd's puts. With one client they take %v more than on a single server.\n",
+		times(many[0], many[2]), micro(one[0].p50()-one[1].p50()))
+	return b.String(), nil
+}
+
+func (r *run) writers(ctx context.Context, n int) ([]*side, error) {
+	three, closeThree, err := clients(n, r.three)
+	if err != nil {
+		return nil, err
+	}
+	defer closeThree()
+	single, closeSingle, err := clients(n, r.single)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSingle()
+	peers, closePeers, err := r.etcd.clients(n, r.etcd.addrs)
+	if err != nil {
+		return nil, err
+	}
+	defer closePeers()
+	sides := []*side{
+		{name: "swaps, 3 servers", callers: swaps(three)},
+		{name: "swaps, a single server", callers: swaps(single)},
+		{name: "etcd's puts, 3 members", callers: puts(peers)},
+	}
+	return sides, play(ctx, r.o, sides...)
+}
+
+// reads compares reads from each of four servers, asked by itself, from all of them
+// at once, and from a single one, with etcd's.
+func (r *run) reads(ctx context.Context) (string, error) {
+	var sides []*side
+	add := func(name string, at []string) (func(), error) {
+		cs, closeAll, err := clients(r.o.clients, at)
+		if err != nil {
+			return nil, err
+		}
+		sides = append(sides, &side{name: name, callers: reads(cs)})
+		return closeAll, nil
+	}
+	filled, closeFilled, err := clients(1, []string{r.four[0]})
+	if err != nil {
+		return "", err
+	}
+	defer closeFilled()
+	single, closeSingle, err := clients(1, r.single)
+	if err != nil {
+		return "", err
+	}
+	defer closeSingle()
+	for i := range 1000 {
+		for _, c := range append(filled, single...) {
+			if err := c.ask("GET /" + keyOf(i) + "=" + value); err != nil {
+				return "", err
+			}
+		}
+	}
+	for i, addr := range r.four {
+		closeAll, err := add(fmt.Sprintf("server %d of 4 alone", i+1), []string{addr})
+		if err != nil {
+			return "", err
+		}
+		defer closeAll()
+	}
+	for _, more := range []struct {
+		name string
+		at   []string
+	}{{"all 4 servers", r.four}, {"a single server", r.single}} {
+		closeAll, err := add(more.name, more.at)
+		if err != nil {
+			return "", err
+		}
+		defer closeAll()
+	}
+	for i, at := range append([][]string{r.etcd.addrs}, []string{r.etcd.addrs[0]}, []string{r.etcd.addrs[1]}) {
+		cs, closeAll, err := r.etcd.clients(r.o.clients, at)
+		if err != nil {
+			return "", err
+		}
+		defer closeAll()
+		name := "etcd, all 3 members"
+		if i > 0 {
+			name = fmt.Sprintf("etcd, member %d of 3 alone", i)
+		}
+		sides = append(sides, &side{name: name, callers: gets(cs)})
+	}
+	if err := play(ctx, r.o, sides...); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| linearizable reads | %d clients | p50 | p99 |\n|---|--:|--:|--:|\n", r.o.clients)
+	for _, s := range sides {
+		fmt.Fprintf(&b, "| %s | %.0f/s | %v | %v |\n", s.name, s.rate(), micro(s.p50()), micro(s.p99()))
+	}
+	return b.String(), nil
+}
+
+func micro(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/torc-dht/torc/internal/cluster"
+)
+
+// startOurs runs so many kv-servers, and returns where they are to be called once
+// each answers, without a label. The first listens on the port given, and each other
+// on the next one: two on one port would want one port for their status, too.
+func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n, port int) (addrs []string, err error) {
+	for i := range n {
+		addrs = append(addrs, c.Host(name+strconv.Itoa(i)).Addr(port+i))
+	}
+	for i, addr := range addrs {
+		h := c.Host(name + strconv.Itoa(i))
+		dir := filepath.Join(c.Dir(), h.Name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, err
+		}
+		others := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return a == addr })
+		list := strings.Join(append([]string{addr}, others...), "\n") + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "servers.txt"), []byte(list), 0o644); err != nil {
+			return nil, err
+		}
+		if _, err := h.Start(ctx, cluster.Spec{Path: program, Dir: dir, Addr: addr}); err != nil {
+			return nil, err
+		}
+	}
+	for _, addr := range addrs {
+		if err := cluster.WaitFor(ctx, addr+" to answer", func() error {
+			c, err := dial(addr)
+			if err != nil {
+				return err
+			}
+			defer c.conn.Close()
+			return c.ask("GET /ready")
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return addrs, nil
+}
+
+// conn is a client of one server, on one connection. It knows just as much of HTTP
+// as the answers have, so that what is measured is the server.
+type conn struct {
+	conn    net.Conn
+	host    string
+	r       *bufio.Reader
+	request []byte
+}
+
+func dial(addr string) (*conn, error) {
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{conn: c, host: addr, r: bufio.NewReader(c)}, nil
+}
+
+// clients returns so many, the i-th of which is connected to addrs[i mod all of
+// them].
+func clients(n int, addrs []string) (cs []*conn, closeAll func(), err error) {
+	closeAll = func() {
+		for _, c := range cs {
+			_ = c.conn.Close()
+		}
+	}
+	for i := range n {
+		c, err := dial(addrs[i%len(addrs)])
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		cs = append(cs, c)
+	}
+	return cs, closeAll, nil
+}
+
+var (
+	contentLength = []byte("Content-Length: ")
+	okStatus      = []byte(" 200 ")
+	label         = []byte("X-Torc-Degraded")
+)
+
+// ask sends a request and reads the answer, which has to be a good one.
+func (c *conn) ask(request string) error {
+	c.request = append(append(append(append(c.request[:0], request...), " HTTP/1.1\r\nHost: "...), c.host...), "\r\n\r\n"...)
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	status, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(status, okStatus) {
+		return fmt.Errorf("%s: %s: %s", c.host, request, bytes.TrimSpace(status))
+	}
+	length := 0
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if bytes.HasPrefix(line, label) {
+			err = errors.New("the answer is labelled")
+		} else if text, ok := bytes.CutPrefix(line, contentLength); ok {
+			length, err = strconv.Atoi(string(text))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", c.host, request, err)
+		}
+	}
+	_, err = io.CopyN(io.Discard, c.r, int64(length))
+	return err
+}
+
+// swaps and reads make callers of clients.
+func swaps(cs []*conn) (out []caller) {
+	for _, c := range cs {
+		out = append(out, func(_ context.Context, i int) error { return c.ask("GET /" + keyOf(i) + "=" + value) })
+	}
+	return out
+}
+
+func reads(cs []*conn) (out []caller) {
+	for _, c := range cs {
+		out = append(out, func(_ context.Context, i int) error { return c.ask("GET /" + keyOf(i)) })
+	}
+	return out
+}
+
+// keyOf is the i-th key, of a thousand; value is what all of them get.
+func keyOf(i int) string { return "key-" + strconv.Itoa(1000+i%1000) }
+
+const value = "abcdefghijklmnopqrstuvwxyz012345"
