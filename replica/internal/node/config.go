@@ -22,6 +22,10 @@ const (
 	// silentTicks is how long a member may leave a leader without an answer: longer
 	// than an election, so that a leader that was cut off is not the one to eject.
 	silentTicks = 25
+	// stuckTicks is how long a member may keep an entry from being visible that it
+	// doesn't take, though it answers: as much again as its silence would be borne,
+	// since a large entry takes its time.
+	stuckTicks = 2 * silentTicks
 	// aloneTicks, plus up to aloneSpread, is how long a node is without a quorum
 	// before it looks for a way without: several elections have failed by then.
 	aloneTicks  = 90
@@ -75,7 +79,7 @@ type Config struct {
 	// in any process: outside of simulations it is seeded from the system.
 	Rand *rand.Rand
 	// Wall returns the time of day in microseconds since 1970, at this node's time
-	// now. It may jump; the log's time doesn't go back.
+	// now. It is where the log's time begins, and what people are shown.
 	Wall func(now time.Duration) uint64
 	// Tick scales all times; 0 is DefaultTick.
 	Tick time.Duration

@@ -115,6 +115,7 @@ func (n *Node) found() {
 		n.sometimes("founds with data")
 	} else {
 		n.sometimes("founds afresh")
+		n.logTime, n.logAt = n.c.Wall(n.now), n.now
 	}
 	n.g = n.begin(view.Lineage.Epoch, id, st, view)
 	n.reportSoon = true

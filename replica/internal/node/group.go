@@ -103,6 +103,7 @@ func (n *Node) start(g *group) {
 		MaxCommittedSizePerReady:  1 << 62,
 		MaxUncommittedEntriesSize: 64 << 20,
 		MaxInflightMsgs:           64,
+		MaxInflightBytes:          16 << 20,
 		CheckQuorum:               true,
 		PreVote:                   true,
 		ReadOnlyOption:            raft.ReadOnlySafe,
@@ -361,6 +362,9 @@ func (n *Node) see(g *group) {
 		g.visible = visible
 		n.toldAll = false
 	}
+	if l := g.lead_; visible >= g.commit || visible > l.stuck {
+		l.stuck, l.moved = visible, n.now
+	}
 }
 
 // wanted tells whether id has to be asked before an entry is visible.
@@ -429,14 +433,7 @@ func (n *Node) applyEntry(g *group, e *raftpb.Entry) {
 		}
 	}
 	clear(ops)
-	g.time(h.Time)
-}
-
-// time notes, at a leader, the log's time.
-func (g *group) time(t uint64) {
-	if l := g.lead_; l != nil {
-		l.time = max(l.time, t)
-	}
+	n.heardTime(h.Time)
 }
 
 // Log kept beyond what is applied, for members that are a little behind: less than

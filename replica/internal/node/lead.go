@@ -14,7 +14,9 @@ type leadership struct {
 	first   uint64                      // the entry with which its term began
 	since   time.Duration               // when
 	gather  time.Duration               // before this it waits for those who are about to join
-	time    uint64                      // the log's time so far
+	time    uint64                      // of the last batch
+	stuck   uint64                      // how far was visible when that last changed, and
+	moved   time.Duration               // when
 	acked   [msg.MaxNodes]time.Duration // when a slot last answered raft
 	batches map[uint64][]*flight        // under way, by number
 	confAt  time.Duration               // when a change of the configuration was proposed; 0: none is
@@ -26,7 +28,7 @@ type leadership struct {
 // rise makes this node the leader that raft says it is.
 func (n *Node) rise(g *group) {
 	n.sometimes("rises")
-	l := &leadership{first: g.last, since: n.now, batches: make(map[uint64][]*flight), rounds: make(map[uint64]*round)}
+	l := &leadership{first: g.last, since: n.now, moved: n.now, batches: make(map[uint64][]*flight), rounds: make(map[uint64]*round)}
 	for i := range l.acked {
 		// Who has been silent before is not given all the time again.
 		l.acked[i] = max(n.peers[i].heard, n.now-n.ticks(electionTicks))
@@ -118,7 +120,20 @@ func (n *Node) lostMember(g *group, m msg.ID) bool {
 	}
 	p := &n.peers[m.Slot()]
 	return p.refused || p.report != nil && p.report.ID != m && n.hears(m.Slot()) ||
-		n.now-g.lead_.acked[m.Slot()] > n.ticks(silentTicks)
+		n.now-g.lead_.acked[m.Slot()] > n.ticks(silentTicks) || n.holdsUp(g, m)
+}
+
+// holdsUp tells whether it is m, which answers but doesn't get on with the log, for
+// whom everybody has been waiting.
+func (n *Node) holdsUp(g *group, m msg.ID) (yes bool) {
+	l := g.lead_
+	if n.now-l.moved <= n.ticks(stuckTicks) {
+		return false
+	}
+	g.matched(func(id msg.ID, match uint64) {
+		yes = yes || id == m && match <= l.stuck && match < g.commit
+	})
+	return yes
 }
 
 // mindView proposes the next view, if another one is due.
@@ -361,7 +376,7 @@ func (n *Node) propose(g *group) {
 		n.queue = n.queue[:rest]
 	}
 	if len(l.batches) == 0 {
-		if due, ok := g.st.Due(); ok && due <= n.c.Wall(n.now) {
+		if due, ok := g.st.Due(); ok && due <= n.logNow() {
 			h := n.header(g)
 			if g.raw.Propose(msg.AppendBatch(nil, h, []*msg.Op{{Kind: msg.Expire}})) == nil {
 				l.batches[h.Number] = nil
@@ -373,7 +388,7 @@ func (n *Node) propose(g *group) {
 // header begins a batch: time goes on, by a microsecond at least.
 func (n *Node) header(g *group) msg.BatchHeader {
 	l := g.lead_
-	l.time = max(l.time+1, n.c.Wall(n.now))
+	l.time = max(l.time+1, n.logNow())
 	n.batchNumber++
 	return msg.BatchHeader{Origin: g.id, Number: n.batchNumber, Time: l.time}
 }

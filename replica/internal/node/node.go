@@ -47,6 +47,12 @@ type Node struct {
 	highest uint64
 	merged  msg.Epoch
 
+	// The log's time, in microseconds: what it was, and at which time of this node.
+	// It begins with the wall clock of whoever founds a history and goes on by the
+	// leaders' own clocks, so that a wall clock that is set makes nothing expire.
+	logTime uint64
+	logAt   time.Duration
+
 	raftOut [msg.MaxNodes]*msg.Message
 	toldAll bool
 	sending [msg.MaxNodes]*transfer
@@ -70,6 +76,16 @@ func New(c Config, now time.Duration) *Node {
 	n.flights.init(c.Rand.Uint64())
 	n.beAlone()
 	return n
+}
+
+// logNow is the log's time now.
+func (n *Node) logNow() uint64 { return n.logTime + uint64((n.now-n.logAt)/time.Microsecond) }
+
+// heardTime takes note of a time in the log.
+func (n *Node) heardTime(t uint64) {
+	if t > n.logNow() {
+		n.logTime, n.logAt = t, n.now
+	}
 }
 
 func (n *Node) ticks(k int) time.Duration { return time.Duration(k) * n.tick }

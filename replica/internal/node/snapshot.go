@@ -139,6 +139,7 @@ func (n *Node) restore(g *group, s *raftpb.Snapshot) {
 		panic("node: snapshot: " + err.Error())
 	}
 	g.st = a.st
+	n.logTime, n.logAt = a.st.Now(), n.now
 	g.applied, g.commit, g.last = a.index, a.index, a.index
 	g.visible = max(g.visible, a.index)
 	g.pending = nil
