@@ -53,6 +53,9 @@ const (
 	maxHops = 2
 	// maxBatchBytes is the size from which a batch takes no further operation.
 	maxBatchBytes = 1 << 20
+	// messageBytes is the size from which a message to another node takes nothing
+	// further. It may exceed that by one value, or one batch.
+	messageBytes = 1 << 20
 	// pipeline is how many batches may be on their way at once: operations that
 	// come meanwhile gather for the next.
 	pipeline = 2

@@ -60,6 +60,7 @@ type flights struct {
 	batchNumber uint64
 	outOps      [msg.MaxNodes][]msg.Request
 	outReplies  [msg.MaxNodes][]msg.Reply
+	outBytes    [msg.MaxNodes]int
 }
 
 func (fs *flights) init(random uint64) {
@@ -88,7 +89,7 @@ func (n *Node) take(f *flight) {
 		if f.from == ownClient {
 			n.out.Replies = append(n.out.Replies, Answer{Ref: f.ref, Err: ErrBusy})
 		} else {
-			n.outReplies[f.from] = append(n.outReplies[f.from], msg.Reply{Ref: f.ref, Again: true})
+			n.reply(f.from, msg.Reply{Ref: f.ref, Again: true})
 		}
 		return
 	}
@@ -108,7 +109,7 @@ func (n *Node) finish(f *flight, r msg.Result) {
 	case healer:
 		n.healed(r)
 	default:
-		n.outReplies[f.from] = append(n.outReplies[f.from], msg.Reply{Ref: f.ref, Result: r})
+		n.reply(f.from, msg.Reply{Ref: f.ref, Result: r})
 	}
 }
 
@@ -133,7 +134,7 @@ func (n *Node) fail(f *flight) {
 			n.standSoon = true
 		}
 	default:
-		n.outReplies[f.from] = append(n.outReplies[f.from], msg.Reply{Ref: f.ref, Again: true})
+		n.reply(f.from, msg.Reply{Ref: f.ref, Again: true})
 	}
 }
 
@@ -262,6 +263,20 @@ func (n *Node) hand(f *flight, slot int) {
 	f.number, f.to, f.where, f.tried = n.numbers, slot, handed, true
 	n.handed[f.number] = f
 	n.outOps[slot] = append(n.outOps[slot], msg.Request{Ref: f.number, Hops: f.hops + 1, Op: f.op})
+	n.outgrown(slot, len(f.op.Key)+len(f.op.Value))
+}
+
+// outgrown sends what has gathered for slot once it is large.
+func (n *Node) outgrown(slot, more int) {
+	if n.outBytes[slot] += more; n.outBytes[slot] >= messageBytes || len(n.outOps[slot]) >= msg.MaxOps || len(n.outReplies[slot]) >= msg.MaxOps {
+		n.flushFlights()
+	}
+}
+
+// reply answers another node.
+func (n *Node) reply(slot int, r msg.Reply) {
+	n.outReplies[slot] = append(n.outReplies[slot], r)
+	n.outgrown(slot, len(r.Result.Old))
 }
 
 // replied takes the answer of a node that an operation was handed to.
@@ -283,6 +298,7 @@ func (n *Node) replied(slot int, r *msg.Reply) {
 // flushFlights sends what was handed on and answered.
 func (n *Node) flushFlights() {
 	for s := range n.outOps {
+		n.outBytes[s] = 0
 		if ops := n.outOps[s]; len(ops) > 0 {
 			n.outOps[s] = nil
 			n.send(s, &msg.Message{Kind: msg.KindOps, Ops: ops})

@@ -288,7 +288,15 @@ func (n *Node) post(g *group, ms []*raftpb.Message) {
 				n.resetElection(g)
 			}
 		}
-		n.outRaft(g, to).Raft = append(n.outRaft(g, to).Raft, m)
+		o := n.outRaft(g, to)
+		o.Raft = append(o.Raft, m)
+		size := 0
+		for _, e := range m.Entries {
+			size += len(e.GetData())
+		}
+		if n.raftBytes[to.Slot()] += size; n.raftBytes[to.Slot()] >= messageBytes {
+			n.flushRaft()
+		}
 	}
 }
 
@@ -311,7 +319,7 @@ func (n *Node) flushRaft() {
 		if o == nil {
 			continue
 		}
-		n.raftOut[slot] = nil
+		n.raftOut[slot], n.raftBytes[slot] = nil, 0
 		if g := n.g; g != nil && g.epoch == o.Epoch {
 			o.Visible = g.visible
 		}

@@ -53,7 +53,8 @@ type Node struct {
 	logTime uint64
 	logAt   time.Duration
 
-	raftOut [msg.MaxNodes]*msg.Message
+	raftOut   [msg.MaxNodes]*msg.Message
+	raftBytes [msg.MaxNodes]int
 	toldAll bool
 	sending [msg.MaxNodes]*transfer
 	coming  *arrival
