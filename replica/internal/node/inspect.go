@@ -11,6 +11,7 @@ type Insight struct {
 	ID      msg.ID
 	View    *msg.View    // the last committed one; nil: it is in no epoch, or has nothing of it yet
 	State   *state.State // as of Applied; nil likewise
+	Label   uint64       // that answers bear
 	Leads   bool
 	Term    uint64
 	Applied uint64
@@ -23,6 +24,7 @@ func (n *Node) Inspect() Insight {
 	in := Insight{ID: n.me, Holds: n.old != nil}
 	if g := n.g; g != nil && g.st != nil {
 		in.View, in.State = g.view(), g.st
+		in.Label = g.label()
 		in.Leads, in.Term, in.Applied, in.Last = g.leads(), g.term, g.applied, g.last
 	}
 	return in
