@@ -30,8 +30,7 @@ func (n *Node) rise(g *group) {
 	n.sometimes("rises")
 	l := &leadership{first: g.last, since: n.now, moved: n.now, batches: make(map[uint64][]*flight), rounds: make(map[uint64]*round)}
 	for i := range l.acked {
-		// Who has been silent before is not given all the time again.
-		l.acked[i] = max(n.peers[i].heard, n.now-n.ticks(electionTicks))
+		l.acked[i] = n.peers[i].heard // who has been silent before is not given all the time again
 	}
 	if v := g.views[len(g.views)-1].view; v.Number == 1 && len(v.Members) == 1 && !v.Lineage.Normal {
 		l.gather = n.now + n.ticks(gatherTicks)

@@ -55,9 +55,9 @@ type Node struct {
 
 	raftOut   [msg.MaxNodes]*msg.Message
 	raftBytes [msg.MaxNodes]int
-	toldAll bool
-	sending [msg.MaxNodes]*transfer
-	coming  *arrival
+	toldAll   bool
+	sending   [msg.MaxNodes]*transfer
+	coming    *arrival
 
 	flights
 	later  []*flight // to be routed at the next tick

@@ -312,8 +312,8 @@ func (n *Node) standAlone() {
 		n.beAlone()
 		return // it will be taken in
 	}
-	if g := n.g; g != nil && !g.member() && n.old == nil && g.st == nil {
-		return
+	if g := n.g; g != nil && !g.member() {
+		return // it has been taken in, or will give that up
 	}
 	if g := n.g; g != nil && g.member() && n.now-n.alone < 3*n.patient && n.majority(g.conf(), func(id msg.ID) bool { return n.votes(g, id) }) {
 		return // they elect one of themselves

@@ -23,7 +23,8 @@ type little struct {
 	got    map[uint64]Answer
 	gotAt  map[uint64]time.Duration
 	boots  int
-	events bool
+	frozen map[int]bool
+	tell   func(slot int, text string) // nil: events go nowhere
 }
 
 type letter struct {
@@ -36,7 +37,10 @@ type letter struct {
 const step = 50 * time.Microsecond
 
 func newLittle(t *testing.T, slots int) *little {
-	w := &little{t: t, nodes: make([]*Node, slots), cut: map[[2]int]bool{}, rnd: rand.New(rand.NewPCG(1, 2)), got: map[uint64]Answer{}, gotAt: map[uint64]time.Duration{}, events: os.Getenv("NODE_EVENTS") != ""}
+	w := &little{t: t, nodes: make([]*Node, slots), cut: map[[2]int]bool{}, rnd: rand.New(rand.NewPCG(1, 2)), got: map[uint64]Answer{}, gotAt: map[uint64]time.Duration{}, frozen: map[int]bool{}}
+	if os.Getenv("NODE_EVENTS") != "" {
+		w.tell = func(slot int, text string) { fmt.Printf("%9v %d %s\n", w.now, slot, text) }
+	}
 	return w
 }
 
@@ -73,7 +77,7 @@ func (w *little) run(d time.Duration) {
 		keep := w.mail[:0]
 		var due []letter
 		for _, l := range w.mail {
-			if l.at > w.now {
+			if l.at > w.now || w.frozen[l.to] {
 				keep = append(keep, l)
 			} else {
 				due = append(due, l)
@@ -86,7 +90,7 @@ func (w *little) run(d time.Duration) {
 			}
 		}
 		for s, n := range w.nodes {
-			if n == nil {
+			if n == nil || w.frozen[s] {
 				continue
 			}
 			if n.Next() <= w.now {
@@ -101,9 +105,9 @@ func (w *little) run(d time.Duration) {
 				w.got[a.Ref] = a
 				w.gotAt[a.Ref] = w.now
 			}
-			if w.events {
-				for _, e := range out.Events {
-					fmt.Printf("%9v %d %s\n", w.now, s, e.Text)
+			for _, e := range out.Events {
+				if w.tell != nil {
+					w.tell(s, e.Text)
 				}
 			}
 		}
