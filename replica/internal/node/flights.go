@@ -107,7 +107,7 @@ func (n *Node) finish(f *flight, r msg.Result) {
 	case ownClient:
 		n.out.Replies = append(n.out.Replies, Answer{Ref: f.ref, Result: r})
 	case healer:
-		n.healed(r)
+		n.healed(f.ref, r)
 	default:
 		n.reply(f.from, msg.Reply{Ref: f.ref, Result: r})
 	}
@@ -128,11 +128,7 @@ func (n *Node) fail(f *flight) {
 		}
 		n.out.Replies = append(n.out.Replies, Answer{Ref: f.ref, Err: err})
 	case healer:
-		if h := n.heal; h != nil {
-			h.waiting--
-			h.ops = append(h.ops, op)
-			n.standSoon = true
-		}
+		n.unhealed(f.ref, op)
 	default:
 		n.reply(f.from, msg.Reply{Ref: f.ref, Again: true})
 	}

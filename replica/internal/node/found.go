@@ -129,6 +129,7 @@ func (n *Node) found() {
 // healing is the handing over of the writes of an epoch that gives way: those since
 // it left its last normal one, to the epoch that goes on.
 type healing struct {
+	number  uint64 // the ref of its flights
 	from    msg.Epoch
 	ops     []*msg.Op
 	waiting int
@@ -157,7 +158,8 @@ func (n *Node) startHealing() {
 	h.whole(epoch.Number)
 	fork := h.view.Lineage.Fork
 	quorum := best.View.Lineage.Normal && (fork.Epoch == best.View.Lineage.Epoch || slices.Contains(best.View.Normals, fork.Epoch))
-	n.heal = &healing{from: epoch}
+	n.numbers++
+	n.heal = &healing{number: n.numbers, from: epoch}
 	for _, op := range h.st.Since(fork) {
 		op.Fork = fork
 		op.Cond = msg.IfVersion // the later one by the clock
@@ -202,7 +204,7 @@ func (n *Node) standHealing() {
 	}
 	for h.waiting < healWindow && len(h.ops) > 0 {
 		h.waiting++
-		n.take(&flight{from: healer, op: h.ops[0], since: n.now})
+		n.take(&flight{from: healer, ref: h.number, op: h.ops[0], since: n.now})
 		h.ops = h.ops[1:]
 	}
 	if h.waiting == 0 && len(h.ops) == 0 {
@@ -214,9 +216,9 @@ func (n *Node) standHealing() {
 }
 
 // healed counts what became of one of the writes.
-func (n *Node) healed(r msg.Result) {
+func (n *Node) healed(number uint64, r msg.Result) {
 	h := n.heal
-	if h == nil {
+	if h == nil || h.number != number {
 		return
 	}
 	h.waiting--
@@ -226,4 +228,13 @@ func (n *Node) healed(r msg.Result) {
 		h.taken++
 	}
 	n.standSoon = true
+}
+
+// unhealed has one of them try again, since nobody has taken it.
+func (n *Node) unhealed(number uint64, op *msg.Op) {
+	if h := n.heal; h != nil && h.number == number {
+		h.waiting--
+		h.ops = append(h.ops, op)
+		n.standSoon = true
+	}
 }
