@@ -10,7 +10,9 @@ zookeeper:/usr/share/zookeeper/bin/zkServer.sh
 libmemcached-tools:/usr/bin/memccapable
 nutcracker:/usr/sbin/nutcracker
 gcc:/usr/bin/gcc
-libc6-dev:/usr/include/stdio.h"
+libc6-dev:/usr/include/stdio.h
+curl:/usr/bin/curl
+netcat-openbsd:/bin/nc.openbsd"
 
 missing=()
 while IFS=: read -r package file; do

@@ -13,6 +13,7 @@ var needs = map[string][]string{
 	"libmemcached-tools": {"memccapable", "memcaslap"},
 	"mininet":            {"mn"},
 	"bridge-utils":       {"brctl"},
+	"netcat-openbsd":     {"nc.openbsd"},
 	"iproute2":           {"ip"},
 	"iputils-ping":       {"ping"},
 	"nutcracker":         {"/usr/sbin/nutcracker"},
