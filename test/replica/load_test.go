@@ -1,0 +1,188 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/check"
+)
+
+const (
+	loadKeys  = 6               // that all clients share
+	plainEach = 3               // plain clients whose own server is the same
+	warmUp    = 1 * time.Second // of load before a fault
+	leastRate = 100             // requests a second, or a run says nothing
+)
+
+// load is clients at work until they are stopped.
+type load struct {
+	t        testing.TB
+	recorder *check.Recorder
+	began    time.Time // when the recorder's time did
+	run      uint64    // makes keys and values this load's own
+	stop     chan struct{}
+	stopping sync.Once
+	running  sync.WaitGroup
+	clients  int
+	judge    func() *check.Client // reads all keys once the others are done
+}
+
+// startLoad starts the clients of these servers.
+func startLoad(t testing.TB, dial dialer, hosts []string) *load {
+	d := &load{t: t, recorder: check.NewRecorder(), began: time.Now(), run: rand.Uint64() >> 32, stop: make(chan struct{})}
+	t.Cleanup(d.halt)
+	for home := range hosts {
+		for range plainEach {
+			d.plain(newPlain(dial, hosts, home))
+		}
+	}
+	d.judge = func() *check.Client {
+		p := newPlain(dial, hosts, 0)
+		t.Cleanup(func() { _ = p.Close() }) // returns nil
+		return d.client(p)
+	}
+	return d
+}
+
+func (d *load) client(p *plain) *check.Client {
+	c := d.recorder.Client(p)
+	c.Labelled = func() bool { return p.labelled }
+	return c
+}
+
+// key is one of the keys that this load's clients share, and no other's.
+func (d *load) key(i int) string { return fmt.Sprintf("%x-%d", d.run, i) }
+
+// plain starts a client that swaps and reads.
+func (d *load) plain(p *plain) {
+	id := d.clients
+	d.clients++
+	c := d.client(p)
+	d.running.Go(func() {
+		r := rand.New(rand.NewPCG(d.run, uint64(id)))
+		for i := 0; !d.ended(time.Duration(r.IntN(2000)) * time.Microsecond); i++ {
+			key := d.key(r.IntN(loadKeys))
+			if r.IntN(2) == 0 {
+				_, _ = c.Get(context.Background(), key) // recorded
+			} else {
+				_, _ = c.Exchange(context.Background(), key, strconv.Itoa(id)+"-"+strconv.Itoa(i)) // recorded
+			}
+		}
+		_ = p.Close() // returns nil
+	})
+}
+
+// table starts a client that does all that a table can, on a key of its own sort,
+// and swaps and reads beside the others. labelled tells whether the table's last
+// answer was.
+func (d *load) table(table torc.Table, labelled func() bool) {
+	id := d.clients
+	d.clients++
+	c := d.recorder.Client(table)
+	c.Labelled = labelled
+	d.running.Go(func() {
+		r := rand.New(rand.NewPCG(d.run, uint64(id)))
+		mixed := d.key(loadKeys)
+		for i := 0; !d.ended(time.Duration(r.IntN(4000)) * time.Microsecond); i++ {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			key, value := d.key(r.IntN(loadKeys)), strconv.Itoa(id)+"-"+strconv.Itoa(i)
+			switch n := r.IntN(40); {
+			case n == 0:
+				_ = c.Delete(ctx, mixed)
+			case n == 1:
+				_ = c.PutIfAbsent(ctx, mixed, value)
+			case n == 2:
+				if e, err := c.Get(ctx, mixed); err == nil {
+					_ = c.Swap(ctx, mixed, e, value)
+				}
+			case n < 20:
+				_, _ = c.Exchange(ctx, key, value)
+			default:
+				_, _ = c.Get(ctx, key)
+			}
+			cancel()
+		}
+	})
+}
+
+// ended says whether the load is to stop, after a pause.
+func (d *load) ended(pause time.Duration) bool {
+	select {
+	case <-d.stop:
+		return true
+	case <-time.After(pause):
+		return false
+	}
+}
+
+// halt stops the clients.
+func (d *load) halt() {
+	d.stopping.Do(func() { close(d.stop) })
+	d.running.Wait()
+}
+
+// now is the present moment in the history's time.
+func (d *load) now() time.Duration { return time.Since(d.began) }
+
+// finish stops the load, reads all keys once more, and returns the history.
+func (d *load) finish() check.History {
+	d.t.Helper()
+	d.halt()
+	last := d.judge()
+	for i := range loadKeys + 1 {
+		for try := 0; ; try++ {
+			_, err := last.Get(context.Background(), d.key(i)) // recorded, and judged with the others
+			if err == nil || try == 10 || !refused(err) {
+				break
+			}
+		}
+	}
+	h := d.recorder.History()
+	// Where some answers were labelled, those that never came may have been.
+	if slices.ContainsFunc(h, func(o check.Operation) bool { return o.Labelled }) {
+		for i := range h {
+			h[i].Labelled = h[i].Labelled || h[i].Outcome == check.Unknown
+		}
+	}
+	return h
+}
+
+// answered tells whether a call got an answer.
+func answered(o check.Operation) bool {
+	return o.Outcome != check.Failed && o.Outcome != check.Unknown
+}
+
+// gap returns the longest time between two answers, of which the second came
+// behind from and the first before to: of reads and of writes the longer one.
+func gap(h check.History, from, to time.Duration) time.Duration {
+	var longest time.Duration
+	for _, reads := range []bool{true, false} {
+		var at []time.Duration
+		for _, o := range h {
+			if answered(o) && (o.Op == check.Get) == reads {
+				at = append(at, o.Return)
+			}
+		}
+		slices.Sort(at)
+		for i := 1; i < len(at); i++ {
+			if at[i] > from && at[i-1] < to {
+				longest = max(longest, at[i]-at[i-1])
+			}
+		}
+		if len(at) == 0 || at[len(at)-1] < to { // and then none any more
+			last := from
+			if len(at) > 0 {
+				last = max(last, at[len(at)-1])
+			}
+			longest = max(longest, to-last)
+		}
+	}
+	return longest
+}
