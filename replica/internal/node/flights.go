@@ -239,7 +239,7 @@ func (n *Node) route() {
 // via is the slot to pass operations to: -1 if there is none.
 func (n *Node) via() int {
 	if g := n.g; g != nil && g.lead != 0 && g.member() {
-		if s := g.lead.Slot(); n.peers[s].up {
+		if s := g.lead.Slot(); n.peers[s].up && n.hears(s) {
 			return s
 		}
 		return -1

@@ -157,15 +157,10 @@ func (n *Node) startHealing() {
 	}
 	h.whole(epoch.Number)
 	fork := h.view.Lineage.Fork
-	quorum := best.View.Lineage.Normal && (fork.Epoch == best.View.Lineage.Epoch || slices.Contains(best.View.Normals, fork.Epoch))
 	n.numbers++
 	n.heal = &healing{number: n.numbers, from: epoch}
 	for _, op := range h.st.Since(fork) {
 		op.Fork = fork
-		op.Cond = msg.IfVersion // the later one by the clock
-		if quorum {
-			op.Cond = msg.Always // only where nothing happened since
-		}
 		if op.ID.Client == 0 {
 			op.ID = msg.OpID{Client: uint64(epoch.Founder), Seq: op.Version.Seq}
 		}

@@ -357,6 +357,11 @@ func (n *Node) propose(g *group) {
 				timed.Expires = h.Time + uint64(op.TTL/time.Microsecond)
 				op = &timed
 			}
+			if op.Kind == msg.Merge {
+				judged := *op
+				judged.Cond = mergeCond(g.view(), op.Fork.Epoch)
+				op = &judged
+			}
 			size += len(op.Key) + len(op.Value)
 			ops = append(ops, op)
 		}
@@ -382,6 +387,18 @@ func (n *Node) propose(g *group) {
 			}
 		}
 	}
+}
+
+// mergeCond says how a write of a lineage that left epoch fork is taken over by one
+// with view v. Where v's has gone on from there with its quorum the write counts
+// only if nothing happened to its key since; else the later one by the clock wins.
+// Who hands it over can't say: it may be taken over by another lineage than it
+// thought.
+func mergeCond(v *msg.View, fork msg.Epoch) msg.Cond {
+	if v.Lineage.Normal && (fork == v.Lineage.Epoch || slices.Contains(v.Normals, fork)) {
+		return msg.Always
+	}
+	return msg.IfVersion
 }
 
 // header begins a batch: time goes on, by a microsecond at least.
