@@ -34,7 +34,8 @@
 // Refused is said of ECONNREFUSED in answer to the call alone: a reset, or its
 // ICMP likeness, that came from the peer's address. It proves that at this moment
 // no process listens on that port of that address, unless a firewall speaks in its
-// name. All else is Disconnected without Refused, since a live peer may be behind:
+// name: so it is not believed as long as a connection that the peer dialed is open.
+// All else is Disconnected without Refused, since a live peer may be behind:
 //
 //	ECONNRESET, EOF          somebody hung up; the next call tells more
 //	a time-out               a frozen process, a lost machine, a cut line

@@ -72,6 +72,11 @@ func (p *peer) keep() {
 			pause = again.lost(time.Since(began))
 			p.lookUpAt = time.Now().Add(lookUpEvery)
 		} else {
+			if failed.outcome == refused && p.calling() {
+				// Whoever holds that connection lives, or the end of it is just
+				// coming in.
+				failed.outcome = hungUp
+			}
 			var report bool
 			pause, report = again.failed(failed.outcome)
 			p.tell(failed, report)
@@ -110,6 +115,13 @@ func (p *peer) hear() {
 	if p.mu.cancel != nil && time.Since(p.mu.since) > restPause {
 		p.mu.cancel()
 	}
+}
+
+// calling tells whether there is a connection that the peer dialed.
+func (p *peer) calling() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.in != nil
 }
 
 var errOtherProcess = errors.New("another process calls from there, so this one must be dead")
