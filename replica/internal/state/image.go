@@ -20,31 +20,30 @@ import (
 type Image struct {
 	head    []byte
 	items   *btree.Map[string, *item]
-	records *btree.Map[uint64, *record]
+	records *ledger
 
 	// Where Next goes on.
-	begun  bool
-	item   btree.MapIter[string, *item]
-	record btree.MapIter[uint64, *record]
-	inItem bool // item is at one
-	inLog  bool // record is at one
+	begun    bool
+	item     btree.MapIter[string, *item]
+	inItems  bool // item is at one
+	page, at int  // the next record
 }
 
 const imageVersion = 1
 
-// Image returns the state as it is now. That takes a microsecond, whatever there
-// is; afterwards the state copies each node of its trees (a few dozen pointers)
-// before it first changes it.
+// Image returns the state as it is now. That takes about a microsecond, and a few
+// more for a million records; afterwards the state copies each node of its tree,
+// and each page of its ledger, before it first changes it: some dozens of pointers.
 func (s *State) Image() *Image {
 	head := []byte{imageVersion}
 	for _, v := range []uint64{
 		s.limits.Bytes, uint64(s.limits.Records), s.limits.RecordBytes,
 		s.now, s.seq, s.merged, s.dropped,
-		uint64(s.items.Len()), uint64(s.records.byOrder.Len()),
+		uint64(s.items.Len()), uint64(s.records.ledger.n),
 	} {
 		head = binary.AppendUvarint(head, v)
 	}
-	return &Image{head: head, items: s.items.Copy(), records: s.records.byOrder.Copy()}
+	return &Image{head: head, items: s.items.Copy(), records: s.records.ledger.copy()}
 }
 
 // Restart makes Next begin again.
@@ -57,16 +56,26 @@ func (im *Image) Next(max int) (chunk []byte, last bool) {
 	if !im.begun {
 		im.begun = true
 		chunk = append(chunk, im.head...)
-		im.item, im.record = im.items.Iter(), im.records.Iter()
-		im.inItem, im.inLog = im.item.First(), im.record.First()
+		im.item = im.items.Iter()
+		im.inItems = im.item.First()
+		im.page, im.at = 0, 0
 	}
-	for ; im.inItem && len(chunk) < max; im.inItem = im.item.Next() {
+	for ; im.inItems && len(chunk) < max; im.inItems = im.item.Next() {
 		chunk = appendItem(chunk, im.item.Value())
 	}
-	for ; !im.inItem && im.inLog && len(chunk) < max; im.inLog = im.record.Next() {
-		chunk = appendRecord(chunk, im.record.Value())
+	if im.inItems {
+		return chunk, false
 	}
-	return chunk, !im.inItem && !im.inLog
+	for ; im.page < len(im.records.pages); im.page, im.at = im.page+1, 0 {
+		for _, r := range im.records.pages[im.page].records[im.at:] {
+			if len(chunk) >= max {
+				return chunk, false
+			}
+			chunk = appendRecord(chunk, r)
+			im.at++
+		}
+	}
+	return chunk, true
 }
 
 // An item is

@@ -90,7 +90,8 @@ func TestLoaderRefuses(t *testing.T) {
 	imageOfAll := func(rs ...*record) []byte {
 		return image(func(s *State) {
 			for i, r := range rs {
-				s.records.byOrder.Set(uint64(i), r)
+				r.order = uint64(i)
+				s.records.ledger.add(r)
 			}
 		})
 	}

@@ -126,14 +126,14 @@ func (l *Loader) record(r *wire.Reader) {
 	}
 	rs := &l.s.records
 	sess := rs.sessions[rec.id.Client]
-	_, newest, some := rs.byOrder.Max()
+	newest := rs.ledger.newest()
 	switch {
 	case r.Err() != nil:
 		return
 	case !remembered(rec.id) || rec.id.Acked >= rec.id.Seq || rs.has(rec.id) || sess != nil && sess.acked > rec.id.Acked:
 		r.Fail("image has a record that can't be: of operation %+v", rec.id)
 		return
-	case rec.time > l.s.now || some && rec.time < newest.time:
+	case rec.time > l.s.now || newest != nil && rec.time < newest.time:
 		r.Fail("image has a record of time %d in the wrong place", rec.time)
 		return
 	}
@@ -142,7 +142,7 @@ func (l *Loader) record(r *wire.Reader) {
 		rs.sessions[rec.id.Client] = sess
 	}
 	rs.link(sess, rec)
-	if rs.byOrder.Len() > l.s.limits.Records || rs.bytes > l.s.limits.RecordBytes {
+	if rs.ledger.n > l.s.limits.Records || rs.bytes > l.s.limits.RecordBytes {
 		r.Fail("image is above its limits %+v", l.s.limits)
 	}
 }

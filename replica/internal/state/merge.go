@@ -82,12 +82,11 @@ func (s *State) Since(f msg.Point) []*msg.Op {
 		}
 		return true
 	})
-	s.records.byOrder.Scan(func(_ uint64, r *record) bool {
+	for r := range s.records.ledger.from(0) {
 		if op := place[r.result.Version]; op != nil {
 			op.ID = r.id
 		}
-		return true
-	})
+	}
 	slices.SortFunc(ops, func(a, b *msg.Op) int {
 		return cmp.Or(a.Version.Compare(b.Version), cmp.Compare(a.Key, b.Key))
 	})

@@ -411,7 +411,7 @@ func compare(t *rapid.T, s *State, m *model) {
 	}
 	merged, dropped := s.Dropped()
 	at, due := s.Due()
-	got := numbers{s.Len(), s.Bytes(), s.Seq(), s.Now(), merged, dropped, at, due, s.items.Len(), s.records.byOrder.Len(), len(s.graves.items)}
+	got := numbers{s.Len(), s.Bytes(), s.Seq(), s.Now(), merged, dropped, at, due, s.items.Len(), s.records.ledger.n, len(s.graves.items)}
 	n, size := m.sum(false)
 	buried, _ := m.sum(true)
 	_, wantAt, wantDue := m.first(false)

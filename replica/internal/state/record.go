@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/tidwall/btree"
-
 	"github.com/torc-dht/torc/replica/internal/msg"
 )
 
@@ -21,7 +19,7 @@ type record struct {
 	// nobody else has it any more.
 	result msg.Result
 
-	order uint64 // its key among the records
+	order uint64 // its place in the ledger
 }
 
 func (r *record) bytes() uint64 { return uint64(len(r.result.Old)) }
@@ -29,10 +27,10 @@ func (r *record) bytes() uint64 { return uint64(len(r.result.Old)) }
 // records remembers operations, in the order in which they were applied. It is
 // them and their order that an image has; all else is found from these.
 type records struct {
-	byOrder *btree.Map[uint64, *record]
-	next    uint64 // order of the next one
-	shed    uint64 // no record before this order has an old value
-	bytes   uint64 // of old values
+	ledger ledger
+	next   uint64 // order of the next one
+	shed   uint64 // no record before this order has an old value
+	bytes  uint64 // of old values
 
 	// sessions are the clients that have records. Nothing depends on their order.
 	sessions map[uint64]*session
@@ -45,7 +43,7 @@ type session struct {
 }
 
 func newRecords() records {
-	return records{byOrder: btree.NewMap[uint64, *record](0), sessions: make(map[uint64]*session)}
+	return records{sessions: make(map[uint64]*session)}
 }
 
 func (s *session) search(seq uint64) (int, bool) {
@@ -116,7 +114,7 @@ func (rs *records) add(r *record, l Limits) {
 	}
 	s.cut(n)
 	rs.link(s, r)
-	for rs.byOrder.Len() > l.Records {
+	for rs.ledger.n > l.Records {
 		rs.removeOldest()
 	}
 	for rs.bytes > l.RecordBytes {
@@ -128,7 +126,7 @@ func (rs *records) add(r *record, l Limits) {
 func (rs *records) link(s *session, r *record) {
 	r.order = rs.next
 	rs.next++
-	rs.byOrder.Set(r.order, r)
+	rs.ledger.add(r)
 	rs.bytes += r.bytes()
 	s.acked = r.id.Acked
 	i, _ := s.search(r.id.Seq)
@@ -136,12 +134,12 @@ func (rs *records) link(s *session, r *record) {
 }
 
 func (rs *records) unlink(r *record) {
-	rs.byOrder.Delete(r.order)
+	rs.ledger.remove(r.order)
 	rs.bytes -= r.bytes()
 }
 
 func (rs *records) removeOldest() {
-	_, r, _ := rs.byOrder.Min()
+	r := rs.ledger.oldest()
 	rs.unlink(r)
 	s := rs.sessions[r.id.Client]
 	if len(s.known) == 1 {
@@ -158,14 +156,16 @@ func (rs *records) removeOldest() {
 
 // shedOldest makes the oldest record that has an old value forget its result.
 func (rs *records) shedOldest() {
-	rs.byOrder.Ascend(rs.shed, func(order uint64, r *record) bool {
-		rs.shed = order
-		return r.bytes() == 0
-	})
-	r, _ := rs.byOrder.Get(rs.shed)
+	var r *record
+	for r = range rs.ledger.from(rs.shed) {
+		if r.bytes() > 0 {
+			break
+		}
+	}
+	rs.shed = r.order
 	bare := &record{id: r.id, time: r.time, order: r.order, result: repeated(r.result.Version)}
 	rs.bytes -= r.bytes()
-	rs.byOrder.Set(bare.order, bare)
+	rs.ledger.replace(bare)
 	s := rs.sessions[r.id.Client]
 	i, _ := s.search(r.id.Seq)
 	s.known[i] = bare
@@ -173,11 +173,7 @@ func (rs *records) shedOldest() {
 
 // forget removes the records that are too old by now.
 func (rs *records) forget(now uint64) {
-	for {
-		_, r, ok := rs.byOrder.Min()
-		if !ok || r.time+recordTime > now {
-			return
-		}
+	for r := rs.ledger.oldest(); r != nil && r.time+recordTime <= now; r = rs.ledger.oldest() {
 		rs.removeOldest()
 	}
 }
