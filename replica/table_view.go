@@ -41,15 +41,19 @@ func (t *Table) opened(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, OpenTimeout)
 		defer cancel()
 	}
+	var last error // that the end of ctx did not cut short
 	for {
 		err := t.refresh(ctx, opOpen)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-time.After(openPause):
 		case <-ctx.Done():
-			return err
+			return last
 		}
 	}
 }
