@@ -16,6 +16,8 @@ type Status struct {
 	// epoch began or became normal.
 	Degraded bool      `json:"degraded"`
 	Since    time.Time `json:"since"`
+	// Serving: it can answer clients.
+	Serving bool `json:"serving"`
 	// View is the number of the view, which grows by one with each change of who
 	// has to have a write before it is answered.
 	View    uint64         `json:"view"`

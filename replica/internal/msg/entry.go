@@ -171,7 +171,7 @@ func appendOp(dst []byte, op *Op) []byte {
 // op reads an operation into a zero one.
 func (r *reader) op(op *Op) {
 	op.Kind = OpKind(r.Byte())
-	if r.Err() == nil && (op.Kind < Get || op.Kind > Expire) {
+	if r.Err() == nil && (op.Kind < Get || op.Kind > Forget) {
 		r.Fail("operation of unknown kind %d", op.Kind)
 	}
 	flags := r.Byte()
