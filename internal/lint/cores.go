@@ -31,6 +31,10 @@ var cores = []string{
 	"shard/slots/*.go",
 	"shard/internal/msg/*.go",
 	"shard/internal/master/*.go",
+	"replica/internal/msg/*.go",
+	"replica/internal/node/*.go",
+	"replica/internal/state/*.go",
+	"replica/internal/wire/*.go",
 }
 
 // forbiddenImports, and what is below them, are not for cores.
