@@ -14,7 +14,7 @@ import (
 )
 
 // OpenTimeout is how long New waits, if its context has no deadline, for a server
-// that knows who leads. Servers that are started together find that out within 1.2 s.
+// that serves. Servers that are started together find that out within 1.2 s.
 const OpenTimeout = 3 * time.Second
 
 // Table is a replica table as its clients see it. It asks any of the servers that
@@ -44,8 +44,8 @@ var (
 )
 
 // New makes a table of the servers at these host:ports, of which there are at most
-// MaxServers. It returns when one of them has told who leads, and fails when none
-// has by the end of ctx or, if that has no deadline, within OpenTimeout.
+// MaxServers. It returns when one of them serves, and fails when none does by the
+// end of ctx or, if that has no deadline, within OpenTimeout.
 func New(ctx context.Context, hosts []string, opts TableOptions) (*Table, error) {
 	if err := checkHosts(hosts); err != nil {
 		return nil, &torc.Error{Op: opOpen, Err: fmt.Errorf("%w: %w", torc.ErrInvalid, err)}

@@ -148,7 +148,7 @@ func TestFullAndRepeated(t *testing.T) {
 				n, _ := c.Read(buf)
 				status, body := code, "a line\nand another"
 				if strings.HasPrefix(string(buf[:n]), "GET / ") {
-					status, body = "200 OK", `{"leader":"x:1","members":[]}`
+					status, body = "200 OK", `{"serving":true,"members":[]}`
 				}
 				_, _ = c.Write([]byte("HTTP/1.0 " + status + "\r\nContent-Length: " + string(rune('0'+len(body)/10)) + string(rune('0'+len(body)%10)) + "\r\n\r\n" + body))
 				_ = c.Close()
@@ -215,14 +215,14 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Opening waits for a server that knows who leads.
+// Opening waits for a server that serves.
 func TestOpenWaits(t *testing.T) {
 	t.Parallel()
 	stand := standin.New(t, 2)
 	stand.Lead(-1)
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := New(short, stand.Addrs(), TableOptions{}); !errors.Is(err, torc.ErrUnavailable) || !strings.Contains(err.Error(), "no leader") {
+	if _, err := New(short, stand.Addrs(), TableOptions{}); !errors.Is(err, torc.ErrUnavailable) || !strings.Contains(err.Error(), "not found enough") {
 		t.Errorf("nobody leads: %v", err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { stand.Lead(1) })

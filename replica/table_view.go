@@ -27,14 +27,14 @@ const (
 	viewGrace = 20 * time.Millisecond
 	// askTimeout is how long a server may take to tell how it stands.
 	askTimeout = time.Second
-	// openPause is between two rounds of asking who leads.
+	// openPause is between two rounds of asking who serves.
 	openPause = 20 * time.Millisecond
 )
 
-// errNoLeader says that servers answer and none may serve.
-var errNoLeader = errors.New("it knows of no leader yet")
+// errNotServing says that a server is there and can't serve.
+var errNotServing = errors.New("it has not found enough of the others yet to serve")
 
-// opened waits until a server has told who leads.
+// opened waits until a server serves.
 func (t *Table) opened(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -72,8 +72,8 @@ func (t *Table) refresh(ctx context.Context, verb string) error {
 	for i := range hosts {
 		asking.Go(func() {
 			st, err := statusOf(ctx, t.client, i, verb)
-			if err == nil && st.Leader == "" {
-				err = &torc.Error{Op: verb, Member: hosts[i], Err: fmt.Errorf("%w: %w", torc.ErrUnavailable, errNoLeader)}
+			if err == nil && !st.Serving {
+				err = &torc.Error{Op: verb, Member: hosts[i], Err: fmt.Errorf("%w: %w", torc.ErrUnavailable, errNotServing)}
 			}
 			answers <- told{st, err}
 		})
@@ -88,7 +88,7 @@ gather:
 		select {
 		case a := <-answers:
 			switch {
-			case a.err != nil && (failed == nil || errors.Is(a.err, errNoLeader)):
+			case a.err != nil && (failed == nil || errors.Is(a.err, errNotServing)):
 				failed = a.err
 			case a.err == nil && (best == nil || better(&a.status, best)):
 				best = &a.status

@@ -263,8 +263,8 @@ func (s *Server) status() []byte {
 		}
 		members = append(members, fmt.Sprintf(`{"addr":%q,"state":%q,"lag":0,"heard":0}`, m.Addr, state))
 	}
-	return fmt.Appendf(nil, `{"self":%q,"epoch":{"number":%d,"founder":"abc"},"degraded":%v,"view":%d,"members":[%s],"leader":%q,"keys":%d,"bytes":%d}`,
-		s.Addr, 1+t.mu.degraded, t.mu.degraded > 0, t.mu.view, strings.Join(members, ","), leader, keys, bytes)
+	return fmt.Appendf(nil, `{"self":%q,"epoch":{"number":%d,"founder":"abc"},"degraded":%v,"serving":%v,"view":%d,"members":[%s],"leader":%q,"keys":%d,"bytes":%d}`,
+		s.Addr, 1+t.mu.degraded, t.mu.degraded > 0, leader != "", t.mu.view, strings.Join(members, ","), leader, keys, bytes)
 }
 
 // backend is a server's.
