@@ -84,3 +84,21 @@ func same(t *rapid.T, l *ledger, want []*record) {
 		t.Fatal("it has another oldest or newest record")
 	}
 }
+
+// What a few clients that go on leave behind takes a few pages, however long they
+// do.
+func TestLedgerOfFew(t *testing.T) {
+	t.Parallel()
+	for _, clients := range []uint64{1, 2, 64, 1000} {
+		var l ledger
+		for i := range uint64(20_000) {
+			l.add(&record{order: i})
+			if i >= clients {
+				l.remove(i - clients)
+			}
+			if most := 2 + 4*int(clients)/pageSize; len(l.pages) > most {
+				t.Fatalf("%d clients, %d operations: %d pages, want %d at most", clients, i, len(l.pages), most)
+			}
+		}
+	}
+}

@@ -177,14 +177,14 @@ func check(op *msg.Op, old *item) msg.Status {
 	return msg.OK
 }
 
-// room tells whether it can stand where old, or nothing, stands: what takes no
+// room tells whether it can stand where old, or nothing, stands. What takes no
 // more room than before always can.
 func (s *State) room(old, it *item) bool {
-	var before uint64
+	used := s.bytes
 	if old != nil {
-		before = old.size()
+		used -= old.size()
 	}
-	return it.size() <= before || s.bytes-before+it.size() <= s.limits.Bytes
+	return used+it.size() <= s.limits.Bytes
 }
 
 // put makes it the last write of its key, where was, or nothing, is now, and

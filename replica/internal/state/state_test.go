@@ -97,6 +97,46 @@ func TestConditions(t *testing.T) {
 	expect(t, s.Apply(1, 0, when(msg.IfPresent, 0)), `OK found "new" 1-2 wrote 1-3`)
 }
 
+// What is due at a time is gone at that time, not after it.
+func TestDue(t *testing.T) {
+	t.Parallel()
+	const minute = 60_000_000
+	s := New(Limits{})
+	if at, ok := s.Due(); ok {
+		t.Errorf("something is due at %d", at)
+	}
+	swap := with(put("a", "x"), func(op *msg.Op) { op.Expires, op.ID = 2*minute, msg.OpID{Client: 1, Seq: 1} })
+	expect(t, s.Apply(1, minute, swap), "OK wrote 1-1")
+	if at, ok := s.Due(); at != 2*minute || !ok {
+		t.Errorf("due at %d, %v", at, ok)
+	}
+	expire := &msg.Op{Kind: msg.Expire}
+	expect(t, s.Apply(1, 2*minute-1, expire), "OK")
+	expect(t, s.Get("a"), `OK found "x" 1-1`)
+	expect(t, s.Apply(1, 2*minute, expire), "OK")
+	expect(t, s.Get("a"), "NotFound")
+	if at, ok := s.Due(); ok {
+		t.Errorf("something is due at %d", at)
+	}
+
+	// An operation is known for ten minutes.
+	s.Apply(1, 11*minute-1, expire)
+	expect(t, s.Apply(1, 0, swap), "OK wrote 1-1")
+	expect(t, s.Get("a"), "NotFound")
+	swap.Expires = 20 * minute
+	expect(t, s.Apply(1, 11*minute, swap), "OK wrote 1-2")
+
+	// A grave stays for an hour from when the entry expired.
+	s.Apply(1, 80*minute-1, expire)
+	if s.items.Len() != 1 || s.Len() != 0 {
+		t.Errorf("%d items, %d of them entries", s.items.Len(), s.Len())
+	}
+	s.Apply(1, 80*minute, expire)
+	if s.items.Len() != 0 {
+		t.Errorf("%d items", s.items.Len())
+	}
+}
+
 func TestImageStays(t *testing.T) {
 	t.Parallel()
 	s := New(Limits{})
