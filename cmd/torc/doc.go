@@ -6,6 +6,8 @@
 //	clt           torc shard client
 //	dht-shell     torc shell, on a ring of memcached servers
 //	fleet-client  torc run, on the fleet in zk://127.0.0.1:2181/torc
+//	kv            torc replica client
+//	kv-server     torc replica serve
 //	master-svr    torc shard master, with the placement modulo
 //	svr           torc shard server
 //	watchdog      torc fleet watchdog, for that fleet

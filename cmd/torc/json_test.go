@@ -13,6 +13,7 @@ import (
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/jsonform"
+	"github.com/torc-dht/torc/replica"
 	"github.com/torc-dht/torc/script"
 	"github.com/torc-dht/torc/shard"
 	"github.com/torc-dht/torc/shell"
@@ -35,6 +36,9 @@ func TestJSONObjectsAreExplained(t *testing.T) {
 		"fleet rebalance":              fieldsOf(reflect.TypeFor[rebalanceJSON]()),
 		"what was moved":               fieldsOf(reflect.TypeFor[jsonform.Progress]()),
 		"each of the members of stats": fieldsOf(reflect.TypeFor[jsonform.MemberSurvey]()),
+
+		"replica status":                        fieldsOf(reflect.TypeFor[replicaStatusJSON]()),
+		"each of the members of replica status": fieldsOf(reflect.TypeFor[replica.MemberStatus]()),
 
 		"shard status":                        fieldsOf(reflect.TypeFor[shardStatusJSON]()),
 		"each of the servers of shard status": fieldsOf(reflect.TypeFor[shard.ServerStatus]()),

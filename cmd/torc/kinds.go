@@ -4,5 +4,6 @@ package main
 import (
 	_ "github.com/torc-dht/torc/fleet"           // memcached:// and memcached+file:
 	_ "github.com/torc-dht/torc/fleet/zookeeper" // zk://
+	_ "github.com/torc-dht/torc/replica"         // replica://
 	_ "github.com/torc-dht/torc/shard"           // shard://
 )

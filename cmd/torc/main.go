@@ -39,7 +39,7 @@ func execute(root *cobra.Command, args []string) (code int) {
 	root.SetArgs(args)
 	out := &output{file: os.Stdout}
 	root.SetOut(out)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		err = out.lost()
 	} else if wrong := (*usageError)(nil); len(args) == 0 && !root.HasSubCommands() && errors.As(err, &wrong) {
@@ -49,7 +49,11 @@ func execute(root *cobra.Command, args []string) (code int) {
 		if ctx.Err() != nil && !errors.Is(err, torc.ErrUnknownOutcome) {
 			err = errors.New("interrupted") // which explains whatever came of it
 		}
-		complain(root.ErrOrStderr(), root.Name(), err)
+		if cmd.Annotations[errorsOnStdout] != "" {
+			complain(out, "ERROR", err)
+		} else {
+			complain(root.ErrOrStderr(), root.Name(), err)
+		}
 	}
 	return exitCode(err)
 }
@@ -99,7 +103,11 @@ type saidError struct{ err error }
 func (e *saidError) Error() string { return e.err.Error() }
 func (e *saidError) Unwrap() error { return e.err }
 
-// complain prints err as one line that begins with the program's name.
+// errorsOnStdout is the annotation of a command whose errors are part of what it
+// prints on standard output, since a requirement has it so: ERROR: message.
+const errorsOnStdout = "torc_errors_on_stdout"
+
+// complain prints err as one line that begins with name.
 func complain(w io.Writer, name string, err error) {
 	var said *saidError
 	if errors.As(err, &said) {
@@ -120,6 +128,8 @@ var programs = map[string]func() *cobra.Command{
 	"clt":          newClt,
 	"dht-shell":    newDHTShell,
 	"fleet-client": newFleetClient,
+	"kv":           newKV,
+	"kv-server":    newKVServer,
 	"master-svr":   newMasterSvr,
 	"svr":          newSvr,
 	"watchdog":     newWatchdogProgram,

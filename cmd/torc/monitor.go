@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,29 +19,26 @@ import (
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/crash"
 	"github.com/torc-dht/torc/internal/textform"
+	"github.com/torc-dht/torc/replica"
 )
 
 // monitor serves over HTTP what a service tells of itself: /metrics, /livez (the
-// process answers) and /readyz (it knows who the table's members are).
+// process answers) and /readyz (it can do its work).
 type monitor struct {
 	server *http.Server
 	ended  chan error
 }
 
-// startMonitor listens on addr, which the flag of that name gave, and says where.
-// The metrics are those of the table, if it has some, of own, and of the process.
-func startMonitor(flag, addr string, table torc.Table, own prometheus.Collector, stderr io.Writer) (*monitor, error) {
-	if len(addr) > 0 && addr[0] == ':' {
-		addr = "127.0.0.1" + addr
-	}
-	l, err := listen(flag, addr)
+// startMonitor serves h on addr, which the flag of that name gave, and says where.
+func startMonitor(flag, addr string, h http.Handler, stderr io.Writer) (*monitor, error) {
+	l, err := listen(flag, loopbackPort(addr))
 	if err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "torc: metrics on http://%s/metrics\n", l.Addr())
 	m := &monitor{ended: make(chan error, 1)}
 	m.server = &http.Server{
-		Handler:           monitored(table, registryOf(table, own)),
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog:          log.New(stderr, "torc: ", log.LstdFlags|log.Lmsgprefix),
 	}
@@ -51,6 +49,16 @@ func startMonitor(flag, addr string, table torc.Table, own prometheus.Collector,
 	return m, nil
 }
 
+// loopbackPort is addr, or that port of loopback where addr is a port alone.
+func loopbackPort(addr string) string {
+	if strings.HasPrefix(addr, ":") {
+		return "127.0.0.1" + addr
+	}
+	return addr
+}
+
+// registryOf has the metrics of the table, if it has some, of own, and of the
+// process.
 func registryOf(table torc.Table, own prometheus.Collector) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(own, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -60,6 +68,8 @@ func registryOf(table torc.Table, own prometheus.Collector) *prometheus.Registry
 	return registry
 }
 
+// monitored serves the metrics of a registry, and is ready when the table's members
+// are known.
 func monitored(table torc.Table, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -75,6 +85,15 @@ func monitored(table torc.Table, registry *prometheus.Registry) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	return mux
+}
+
+// administered serves what a replica's server has on its admin port, and its
+// metrics.
+func administered(s *replica.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.AdminHandler())
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registryOf(nil, s), promhttp.HandlerOpts{}))
 	return mux
 }
 

@@ -108,7 +108,7 @@ func end(ts *testscript.TestScript, args []string, signal syscall.Signal) {
 }
 
 func freePort(ts *testscript.TestScript, args []string) {
-	ts.Setenv(args[0], stageOf(ts).cluster.Host("nobody").Addr(9))
+	ts.Setenv(args[0], stageOf(ts).cluster.Host(args[0]).Addr(9))
 }
 
 func unquote(ts *testscript.TestScript, text string) string {

@@ -49,7 +49,7 @@ refuses while the server shows signs of life, or its address is answered at.`,
 				return fmt.Errorf("the table has no server %s: it has %s", args[0], serversText(st))
 			}
 			if !yes {
-				if err := confirmForget(cmd, st, args[0]); err != nil {
+				if err := confirm(cmd, lossText(st, args[0]), "Forget it?"); err != nil {
 					return err
 				}
 				ctx, cancel = context.WithTimeout(cmd.Context(), g.timeout) // a person takes long
@@ -82,14 +82,14 @@ func serversText(st shard.Status) string {
 	return strings.Join(addrs, ", ")
 }
 
-// confirmForget asks whether a server shall be forgotten, and fails if not.
-func confirmForget(cmd *cobra.Command, st shard.Status, addr string) error {
-	loss := lossText(st, addr)
+// confirm says what would come of a command, asks a person, and fails if he doesn't
+// want that.
+func confirm(cmd *cobra.Command, outcome, question string) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return fmt.Errorf("%s, and there is no terminal to ask on: say --yes", loss)
+		return fmt.Errorf("%s, and there is no terminal to ask on: say --yes", outcome)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s. Forget it? [y/N] ", loss)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s. %s [y/N] ", outcome, question)
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && answer == "" {
 		fmt.Fprintln(cmd.ErrOrStderr())
