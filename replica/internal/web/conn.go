@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -73,7 +72,7 @@ func (c *conn) serve() {
 }
 
 func (c *conn) handshake(t *tls.Conn) bool {
-	_ = t.SetWriteDeadline(time.Now().Add(c.patience())) // fails where the handshake will
+	_ = t.SetWriteDeadline(time.Now().Add(c.patience(c.RequestTimeout))) // fails where the handshake will
 	c.arm()
 	if err := t.Handshake(); err != nil {
 		var notTLS tls.RecordHeaderError
@@ -114,20 +113,15 @@ func (c *conn) await() bool {
 
 // fill reads more while nothing of a request is here.
 func (c *conn) fill() error {
-	now := time.Now()
-	if left := c.readBy.Sub(now); left < c.IdleTimeout-c.IdleTimeout/4 || left > c.IdleTimeout {
-		c.setReadBy(now.Add(c.IdleTimeout))
-	}
-	if c.surplus {
-		c.setReadBy(now.Add(surplusTime))
+	now, most := time.Now(), c.patience(c.IdleTimeout)
+	if left := c.readBy.Sub(now); left < most-most/4 || left > most {
+		c.setReadBy(now.Add(most))
 	}
 	if c.r < c.w { // half an empty line
 		return c.more()
 	}
 	c.release()
-	// Most likely nothing is here yet, and to ask is a system call: let others be
-	// served first.
-	runtime.Gosched()
+	c.began = false
 	c.idle.Store(true)
 	if c.closing.Load() {
 		return os.ErrDeadlineExceeded
@@ -153,12 +147,16 @@ func (c *conn) setReadBy(t time.Time) {
 	_ = c.nc.SetReadDeadline(t) // fails where the read will
 }
 
-// patience is how long a request, or a handshake, may take to arrive.
-func (c *conn) patience() time.Duration {
-	if c.surplus {
-		return surplusTime
+// patience is how long to wait for the client where d would do if there were few
+// connections.
+func (c *conn) patience(d time.Duration) time.Duration {
+	switch {
+	case c.surplus:
+		return min(d, surplusTime)
+	case c.conns.Load() > int64(c.MaxConns-c.MaxConns/4):
+		return d / crowdedShare
 	}
-	return c.RequestTimeout
+	return d
 }
 
 // arm gives the request that has begun to arrive its time, once.
@@ -168,7 +166,7 @@ func (c *conn) arm() {
 	}
 	c.began = true
 	now := time.Now()
-	c.setReadBy(now.Add(c.patience()))
+	c.setReadBy(now.Add(c.patience(c.RequestTimeout)))
 	if c.closing.Load() {
 		c.setReadBy(now.Add(shutdownGrace))
 	}

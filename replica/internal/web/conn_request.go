@@ -21,7 +21,6 @@ func (c *conn) request() bool {
 		return false
 	}
 	q := &c.q
-	c.answer = answer{}
 	a := &c.answer
 	refused := q.parse(head, c.MaxKey, c.MaxValue)
 	lasts := q.lasts() && q.length <= 0
@@ -48,6 +47,12 @@ func (c *conn) request() bool {
 	if q.framed && q.extended() && c.Leader != nil {
 		a.leader = c.Leader()
 	}
+	var op *msg.Op
+	if refused == nil && !q.members {
+		op = q.op(body)
+	}
+	q.drop()
+	c.shrink()
 	switch {
 	case refused != nil:
 		c.refused(refused)
@@ -56,21 +61,20 @@ func (c *conn) request() bool {
 	case q.members:
 		a.status, a.json, a.value = 200, true, c.Members()
 	default:
-		op := q.op(body)
-		c.shrink()
 		result, err := c.Backend.Do(op)
 		a.outcome(q, op, &result, err)
 		c.pay(op)
 	}
-	a.closes = !lasts || c.closing.Load()
+	lasts = lasts && !c.closing.Load()
+	a.closes = !lasts
 	if !c.write() {
 		return false
 	}
-	if a.closes && (refused != nil || c.r < c.w) {
+	if !lasts && (refused != nil || c.r < c.w) {
 		c.linger()
 	}
 	c.settle()
-	return !a.closes
+	return lasts
 }
 
 // readHead reads the head of a request, and consumes it. It is good until more.
@@ -177,7 +181,7 @@ func (c *conn) giveUp(err error) {
 // refuse answers what can't be answered as a request, as the requirement's own
 // form is, and sees to it that the client can read it.
 func (c *conn) refuse(r *refusal) {
-	c.answer = answer{closes: true}
+	c.answer.closes = true
 	c.refused(r)
 	if c.write() {
 		c.linger()
@@ -204,7 +208,8 @@ func (c *conn) refused(r *refusal) {
 	}
 }
 
-// write writes the answer, and tells whether that went well.
+// write writes the answer, which is empty afterwards, and tells whether that went
+// well.
 func (c *conn) write() bool {
 	a := &c.answer
 	b := newBlock()
@@ -227,7 +232,7 @@ func (c *conn) write() bool {
 		_, err = c.pieces.WriteTo(c.nc)
 		c.vector, c.pieces = [2][]byte{}, nil
 	}
-	a.value = nil
+	*a = answer{}
 	freeBlock(b)
 	if timedOut(err) {
 		c.stats.slow.Add(1)

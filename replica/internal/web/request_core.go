@@ -374,6 +374,13 @@ func (q *request) parseIf(b []byte) *refusal {
 	return nil
 }
 
+// drop lets go of the bytes that q was parsed from. What q says of its form and
+// its operation stays.
+func (q *request) drop() {
+	q.target, q.key, q.value = nil, nil, nil
+	q.fields = [fieldCount][]byte{}
+}
+
 // op makes the operation that q asks for; body is that of a PUT, and becomes the
 // operation's.
 func (q *request) op(body []byte) *msg.Op {

@@ -41,6 +41,10 @@ const (
 	// door, and a client reads its 503 if its request was read before.
 	surplusConns = 64
 	surplusTime  = time.Second
+	// crowdedShare divides the time for requests, and that without one, while more
+	// than three quarters of MaxConns are there: those who hold connections and do
+	// nothing with them are to go first.
+	crowdedShare = 10
 	// shutdownGrace is for requests that are half here when the server ends.
 	shutdownGrace = time.Second
 	// lingerTime and lingerBytes are what is read and thrown away of a client that
@@ -61,7 +65,8 @@ type Backend interface {
 }
 
 // Server serves HTTP/1.1 and HTTP/1.0 as the requirement has it. Set its fields
-// before the first Serve. The zero value with a Backend is usable.
+// before the first Serve, which fills in the defaults. The zero value with a
+// Backend is usable.
 //
 // Memory is bounded, whatever clients do: a connection has its goroutine; a block
 // of 4 KiB while a request arrives and is carried out, and one more while it is
@@ -84,7 +89,9 @@ type Server struct {
 	// RequestTimeout is how long a request may take to arrive from its first byte
 	// to its last, and a TLS handshake; WriteTimeout how long a client may take to
 	// read an answer, and up to a quarter more; IdleTimeout how long a connection
-	// may have no request, and up to a quarter less. 0 means the defaults.
+	// may have no request, and up to a quarter less. 0 means the defaults. While
+	// more than three quarters of MaxConns are there, it is a tenth for requests and
+	// without one.
 	RequestTimeout, WriteTimeout, IdleTimeout time.Duration
 	// Peer takes over each connection that begins with Preface, which has been
 	// read from r; what follows is still to be read from it. Without deadlines,

@@ -40,7 +40,10 @@ func TestSlowRequests(t *testing.T) {
 			s := &Server{Backend: &memory{}}
 			bubble(t, s, func(t *testing.T, p *pipes, _ func()) {
 				c := p.dial(t)
-				time.Sleep(50 * time.Second) // before the request there is more
+				for _, blank := range []string{"\r", "\n"} { // that is no beginning
+					_, _ = io.WriteString(c, blank)
+				}
+				time.Sleep(40 * time.Second) // before the request there is more
 				began := time.Now()
 				gone := make(chan struct{})
 				go func() {
@@ -87,6 +90,27 @@ func TestIdle(t *testing.T) {
 		}
 		if took := since(last); took < DefaultIdleTimeout*3/4 || took > DefaultIdleTimeout {
 			t.Errorf("it was closed after %s", took)
+		}
+	})
+}
+
+// Where connections become scarce, those who do nothing with theirs are left
+// sooner.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	bubble(t, &Server{Backend: &memory{}, MaxConns: 4}, func(t *testing.T, p *pipes, _ func()) {
+		for range 3 {
+			c := p.dial(t)
+			defer c.Close()
+		}
+		slow, idle := p.dial(t), time.Now()
+		_, _ = io.WriteString(slow, "\r\nGET foo")
+		if got, want := rest(t, slow), (&form{status: 408, body: tooSlow.text}).want(); got != want || time.Since(idle) != DefaultRequestTimeout/crowdedShare {
+			t.Errorf("answered %q after %s", got, time.Since(idle))
+		}
+		began := time.Now()
+		if got := rest(t, p.dial(t)); got != "" || time.Since(began) != DefaultIdleTimeout/crowdedShare {
+			t.Errorf("answered %q after %s", got, time.Since(began))
 		}
 	})
 }
