@@ -12,6 +12,10 @@ import (
 	"github.com/torc-dht/torc/replica"
 )
 
+// noDowntime is how long there may be no answer where there is to be no downtime:
+// what lies between two answers when nothing is wrong, and a little.
+const noDowntime = 10 * time.Millisecond
+
 // aftermath is how long the load goes on after a fault: longer than any is to take.
 const aftermath = 1500 * time.Millisecond
 
@@ -20,7 +24,7 @@ func TestKilledFollower(t *testing.T) {
 	l := start(t, cluster.Options{}, 3)
 	for i := range times() {
 		_, others := l.leader()
-		l.crash(fault{name: "follower killed, 3 servers", reach: 10 * time.Millisecond, crashes: true}, others[i%2])
+		l.crash("follower killed, 3 servers", noDowntime, others[i%2])
 	}
 }
 
@@ -31,7 +35,7 @@ func TestKilledLeader(t *testing.T) {
 			l := start(t, cluster.Options{}, n)
 			for range times() {
 				leader, _ := l.leader()
-				l.crash(fault{name: fmt.Sprintf("leader killed, %d servers", n), reach: 30 * time.Millisecond, crashes: true}, leader)
+				l.crash(fmt.Sprintf("leader killed, %d servers", n), 30*time.Millisecond, leader)
 			}
 		})
 	}
@@ -43,6 +47,7 @@ func TestStoppedLeader(t *testing.T) {
 	for range times() {
 		leader, others := l.leader()
 		d := l.load()
+		d.onlyCrashes = true
 		at := d.now()
 		l.must(leader.Term())
 		code, err := leader.Wait(t.Context())
@@ -52,9 +57,10 @@ func TestStoppedLeader(t *testing.T) {
 		}
 		<-time.After(aftermath)
 		l.settled(others...)
+		back := d.now()
 		l.must(restart(leader))
 		l.settled(l.servers...)
-		seen.judged(t, fault{name: "leader told to end, 3 servers", reach: 30 * time.Millisecond, crashes: true}, d, at)
+		seen.judged(t, d, step{what: "leader told to end, 3 servers", reach: 30 * time.Millisecond, at: at}, step{what: "leader told to end, 3 servers: started again", reach: noDowntime, at: back})
 	}
 }
 
@@ -70,6 +76,7 @@ func TestAlone(t *testing.T) {
 		l.joined(first)
 		t.Logf("one of four serves %v after its start", time.Since(began).Round(time.Millisecond))
 		d := l.load()
+		d.onlyCrashes = true
 		at := d.now()
 		var others []*server
 		for _, s := range l.servers {
@@ -80,21 +87,23 @@ func TestAlone(t *testing.T) {
 		l.together(others, restart)
 		l.settled(l.servers...)
 		<-time.After(aftermath / 2)
-		seen.judged(t, fault{name: "the first of 4 is joined by the others", labels: -1, crashes: true}, d, at)
+		seen.judged(t, d, step{what: "one of 4, alone from the start", labels: true},
+			step{what: "one of 4, alone from the start: the others join", reach: noDowntime, labels: true, at: at})
 	}
 }
 
 // crash kills a server under load and starts it again.
-func (l *lab) crash(f fault, victim *server) {
+func (l *lab) crash(what string, reach time.Duration, victim *server) {
 	l.t.Helper()
 	d := l.load()
+	d.onlyCrashes = true
 	at := d.now()
 	l.must(victim.Kill())
 	<-time.After(aftermath)
 	back := d.now()
 	l.must(restart(victim))
 	l.settled(l.servers...)
-	seen.judged(l.t, f, d, at, back)
+	seen.judged(l.t, d, step{what: what, reach: reach, at: at}, step{what: what + ": started again", reach: noDowntime, at: back})
 }
 
 // TestKilledAtOnce kills three of four servers in the same instant: the last goes
@@ -103,6 +112,7 @@ func TestKilledAtOnce(t *testing.T) {
 	l := start(t, cluster.Options{}, 4)
 	for i := range times() {
 		d := l.load()
+		d.onlyCrashes = true
 		last := l.servers[i%4]
 		var victims []*server
 		for _, s := range l.servers {
@@ -116,7 +126,8 @@ func TestKilledAtOnce(t *testing.T) {
 		back := d.now()
 		l.together(victims, restart)
 		l.settled(l.servers...)
-		seen.judged(t, fault{name: "4 to 1 at once", reach: 300 * time.Millisecond, labels: 1, crashes: true}, d, at, back)
+		seen.judged(t, d, step{what: "4 to 1 at once", reach: 300 * time.Millisecond, labels: true, at: at},
+			step{what: "4 to 1 at once: 3 started again", reach: noDowntime, labels: true, at: back})
 	}
 }
 
@@ -126,13 +137,17 @@ func TestKilledOneAfterAnother(t *testing.T) {
 	l := start(t, cluster.Options{}, 4)
 	for range times() {
 		d := l.load()
-		var at []time.Duration
+		d.onlyCrashes = true
+		var steps []step
 		var killed []*server
 		left := l.servers
 		for len(left) > 1 {
 			var leader *server
 			leader, left = l.leaderOf(left)
-			at = append(at, d.now())
+			steps = append(steps, step{
+				what:  fmt.Sprintf("one after another: leader killed, %d to %d", len(left)+1, len(left)),
+				reach: 30 * time.Millisecond, labels: len(left) == 1, at: d.now(),
+			})
 			l.must(leader.Kill())
 			killed = append(killed, leader)
 			<-time.After(aftermath / 2)
@@ -141,13 +156,16 @@ func TestKilledOneAfterAnother(t *testing.T) {
 			}
 		}
 		for _, s := range killed {
-			at = append(at, d.now())
+			steps = append(steps, step{
+				what:  fmt.Sprintf("one after another: started again, %d to %d", len(left), len(left)+1),
+				reach: noDowntime, labels: true, at: d.now(),
+			})
 			l.must(restart(s))
 			left = append(left, s)
 			l.joined(left...)
 		}
 		l.settled(l.servers...)
-		seen.judged(t, fault{name: "4 to 1, the leader each time, and back", reach: 30 * time.Millisecond, labels: 3, crashes: true}, d, at...)
+		seen.judged(t, d, steps...)
 	}
 }
 
@@ -165,11 +183,12 @@ func TestRejoin(t *testing.T) {
 		_, others := l.leader()
 		l.must(others[0].Kill())
 		d := l.load()
+		d.onlyCrashes = true
 		at := d.now()
 		l.must(restart(others[0]))
 		l.settled(l.servers...)
 		<-time.After(aftermath)
-		seen.judged(t, fault{name: "a server comes back, 10 MB", reach: 10 * time.Millisecond, crashes: true}, d, at)
+		seen.judged(t, d, step{what: "follower started again, 10 MB to fetch", reach: noDowntime, at: at})
 	}
 }
 
@@ -182,6 +201,7 @@ func TestRollingRestarts(t *testing.T) {
 	}
 	l := start(t, cluster.Options{}, 4)
 	d := l.load()
+	d.onlyCrashes = true
 	at := d.now()
 	r := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	for i, end := 0, time.Now().Add(lasts); time.Now().Before(end); i++ {
@@ -189,5 +209,5 @@ func TestRollingRestarts(t *testing.T) {
 		<-time.After(time.Duration(100+r.IntN(800)) * time.Millisecond)
 	}
 	l.settled(l.servers...)
-	seen.judged(t, fault{name: "restarts every 100 to 900 ms", labels: 1, crashes: true}, d, at)
+	seen.judged(t, d, step{what: "one of 4 killed and started again, every 100 to 900 ms", labels: true, at: at})
 }

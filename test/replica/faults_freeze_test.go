@@ -22,7 +22,7 @@ func TestFrozenLeader(t *testing.T) {
 			l.must(leader.Thaw())
 			l.settled(l.servers...)
 			<-time.After(aftermath / 2)
-			seen.judged(t, fault{name: fmt.Sprintf("leader frozen for %v", lasts), reach: 600 * time.Millisecond}, d, at)
+			seen.judged(t, d, step{what: fmt.Sprintf("leader frozen for %v", lasts), reach: 600 * time.Millisecond, at: at})
 		}
 	}
 }

@@ -20,9 +20,12 @@ func TestVanishedLeader(t *testing.T) {
 		at := d.now()
 		l.must(unplug(leader))
 		<-time.After(2 * aftermath)
+		// It has gone on alone by now, and what it was asked it answers with a label.
+		back := d.now()
 		l.must(plug(leader))
 		l.settled(l.servers...)
-		seen.judged(t, fault{name: "leader vanished, 3 servers", reach: 600 * time.Millisecond}, d, at)
+		seen.judged(t, d, step{what: "leader vanished, 3 servers", reach: 600 * time.Millisecond, at: at},
+			step{what: "leader vanished, 3 servers: it comes back", reach: noDowntime, labels: true, at: back})
 	}
 }
 
@@ -43,9 +46,11 @@ func TestVanishedMajority(t *testing.T) {
 		}
 		l.together(gone, unplug)
 		<-time.After(3 * aftermath)
+		back := d.now()
 		l.together(gone, plug)
 		l.settled(l.servers...)
-		seen.judged(t, fault{name: "3 of 4 vanished", reach: 2 * time.Second, labels: 1}, d, at)
+		seen.judged(t, d, step{what: "3 of 4 vanished", reach: 2 * time.Second, labels: true, at: at},
+			step{what: "3 of 4 vanished: they come back", reach: 600 * time.Millisecond, labels: true, at: back})
 	}
 }
 
@@ -79,7 +84,8 @@ func TestSplits(t *testing.T) {
 				l.heal(l.servers, l.servers)
 				healed := d.now()
 				l.settled(l.servers...)
-				seen.judged(t, fault{name: split.name, reach: 2 * time.Second, labels: 1}, d, at, healed)
+				seen.judged(t, d, step{what: split.name, reach: 600 * time.Millisecond, labels: true, at: at},
+					step{what: split.name + ": healed", reach: 600 * time.Millisecond, labels: true, at: healed})
 			}
 		})
 	}
@@ -96,11 +102,8 @@ func TestLoss(t *testing.T) {
 			<-time.After(splitLasts) // the fault itself
 			l.together(l.servers, func(s *server) error { return s.Host().Lose(0) })
 			l.settled(l.servers...)
-			f := fault{name: fmt.Sprintf("%d %% of frames lost", percent)}
-			if percent >= 10 { // TCP waits for seconds, then
-				f.labels = 1
-			}
-			seen.judged(t, f, d, at)
+			// With more than a little lost, TCP waits for seconds.
+			seen.judged(t, d, step{what: fmt.Sprintf("%d %% of frames lost", percent), labels: percent >= 10, at: at})
 		}
 	}
 }

@@ -23,6 +23,10 @@ const (
 
 // load is clients at work until they are stopped.
 type load struct {
+	// onlyCrashes: servers crash and nothing else happens to them, so that labelled
+	// answers bind, too.
+	onlyCrashes bool
+
 	t        testing.TB
 	recorder *check.Recorder
 	began    time.Time // when the recorder's time did
@@ -32,12 +36,14 @@ type load struct {
 	running  sync.WaitGroup
 	clients  int
 	judge    func() *check.Client // reads all keys once the others are done
+	stalls   []stall              // the watch's
 }
 
 // startLoad starts the clients of these servers.
 func startLoad(t testing.TB, dial dialer, hosts []string) *load {
 	d := &load{t: t, recorder: check.NewRecorder(), began: time.Now(), run: rand.Uint64() >> 32, stop: make(chan struct{})}
 	t.Cleanup(d.halt)
+	d.running.Go(d.watch)
 	for home := range hosts {
 		for range plainEach {
 			d.plain(newPlain(dial, hosts, home))
@@ -159,30 +165,52 @@ func answered(o check.Operation) bool {
 	return o.Outcome != check.Failed && o.Outcome != check.Unknown
 }
 
-// gap returns the longest time between two answers, of which the second came
-// behind from and the first before to: of reads and of writes the longer one.
+// gap returns the longest time between from and to without an answer: of reads and
+// of writes the longer one.
 func gap(h check.History, from, to time.Duration) time.Duration {
 	var longest time.Duration
 	for _, reads := range []bool{true, false} {
-		var at []time.Duration
+		at := []time.Duration{from, to}
 		for _, o := range h {
-			if answered(o) && (o.Op == check.Get) == reads {
+			if answered(o) && (o.Op == check.Get) == reads && o.Return > from && o.Return < to {
 				at = append(at, o.Return)
 			}
 		}
 		slices.Sort(at)
 		for i := 1; i < len(at); i++ {
-			if at[i] > from && at[i-1] < to {
-				longest = max(longest, at[i]-at[i-1])
-			}
-		}
-		if len(at) == 0 || at[len(at)-1] < to { // and then none any more
-			last := from
-			if len(at) > 0 {
-				last = max(last, at[len(at)-1])
-			}
-			longest = max(longest, to-last)
+			longest = max(longest, at[i]-at[i-1])
 		}
 	}
 	return longest
+}
+
+// stall is a time in which this process was to run and didn't: the machine had other
+// things to do, and so it had for the servers.
+type stall struct{ at, lasted time.Duration }
+
+const (
+	stallEvery = time.Millisecond      // is looked whether the process runs
+	stallLeast = 10 * time.Millisecond // counts
+)
+
+// watch notes stalls until the load is stopped.
+func (d *load) watch() {
+	for last := time.Now(); !d.ended(stallEvery); {
+		now := time.Now()
+		if late := now.Sub(last) - stallEvery; late > stallLeast {
+			d.stalls = append(d.stalls, stall{last.Sub(d.began), late})
+		}
+		last = now
+	}
+}
+
+// stalled returns how long the machine stood still between from and to, in all.
+// The load has been stopped.
+func (d *load) stalled(from, to time.Duration) (all time.Duration) {
+	for _, s := range d.stalls {
+		if s.at+s.lasted > from && s.at < to {
+			all += s.lasted
+		}
+	}
+	return all
 }

@@ -16,107 +16,88 @@ import (
 // bucket is what a timeline's answers are counted by.
 const bucket = 10 * time.Millisecond
 
-// fault is a row of the table: what is done, and what is asked of it.
-type fault struct {
-	name string
+// step is a part of a run that begins when something is done, and ends with the next
+// or with the run. It is a row of the table.
+type step struct {
+	what string
 	// reach is the downtime that it is to be got over in, at the median; 0: none is named.
 	reach time.Duration
-	// labels is from which fault of a run on answers may be labelled, counted from 1;
-	// 0: never; -1: always.
-	labels int
-	// crashes: nothing but crashes happen, so labelled answers bind, too.
-	crashes bool
+	// labels: answers may be labelled.
+	labels bool
+	// at is when it began, in the load's time.
+	at time.Duration
 }
 
 // allowed is the downtime that fails a test. Beside other work on a small machine
-// everything may take several times as long as it does alone; what it takes alone
-// is for the table to show.
-func (f fault) allowed() time.Duration {
-	if f.reach == 0 {
+// everything may take several times as long as it does alone, and what the machine
+// stands still is allowed on top, twice; what it takes alone is for the table to show.
+func (s step) allowed() time.Duration {
+	if s.reach == 0 {
 		return 0
 	}
-	return 3*f.reach + 300*time.Millisecond
+	return 3*s.reach + 300*time.Millisecond
 }
 
 // outcomes is what came of the faults. It is safe for concurrent use.
 type outcomes struct {
 	mu struct {
 		sync.Mutex
-		rows []*outcome
+		rows      []*outcome
+		timelines []timelineJSON
 	}
 }
 
 // outcome is a row of the table.
 type outcome struct {
-	fault
-	downtime, before           []time.Duration
-	requests, errors, labelled int
-	lasted                     time.Duration
-	timelines                  []span
+	step
+	downtime, before, stalls []time.Duration
+	count                    counts
+	lasted                   time.Duration
 }
 
-// span is how many answers came in each bucket of a run.
-type span struct {
-	Fault    string  `json:"fault"`
-	BucketMS int     `json:"bucket_ms"`
-	AtMS     []int64 `json:"at_ms"` // when something was done
-	Answers  []int   `json:"answers"`
-	Labelled []int   `json:"labelled"`
-	Errors   []int   `json:"errors"`
+// counts are of requests.
+type counts struct{ requests, failed, labelled int }
+
+func count(h check.History, from, to time.Duration) (n counts) {
+	for _, o := range h {
+		if o.Return < from || o.Return >= to {
+			continue
+		}
+		n.requests++
+		switch {
+		case !answered(o):
+			n.failed++
+		case o.Labelled:
+			n.labelled++
+		}
+	}
+	return n
 }
 
-// judged judges a run: the load before its first fault, what was answered, how long
-// there was no answer from each of the times on, until the next, and whether the
-// history is right. at is when something was done.
-func (s *outcomes) judged(t testing.TB, f fault, d *load, at ...time.Duration) {
+func (n counts) String() string {
+	return fmt.Sprintf("%d requests, %d failed, %d labelled", n.requests, n.failed, n.labelled)
+}
+
+// judged ends a run and judges it: the load before something was done, how long there
+// was no answer then, whether answers were labelled that must not be, and whether the
+// history is right.
+func (s *outcomes) judged(t testing.TB, d *load, steps ...step) {
 	t.Helper()
 	end := d.now()
 	h := d.finish()
 
-	first := at[0]
-	before := 0
-	var requests, errors, labelled, mislabelled int
-	for _, o := range h {
-		if o.Labelled && answered(o) && (f.labels == 0 || f.labels > 0 && o.Return < at[f.labels-1]) {
-			mislabelled++
-		}
-		if o.Return < first {
-			before++
-		}
-		requests++
-		switch {
-		case o.Labelled && answered(o):
-			labelled++
-		case !answered(o):
-			errors++
-		}
+	if n := count(h, 0, steps[0].at); n.labelled > 0 {
+		t.Errorf("before anything was done: %v", n)
 	}
-	rate := int(float64(before) / first.Seconds())
-	if rate < leastRate {
-		t.Errorf("%s: %d requests a second before the fault, not %d: the run says nothing", f.name, rate, leastRate)
+	// A run may begin with a table that is not whole.
+	first := steps[slices.IndexFunc(steps, func(s step) bool { return s.at > 0 })].at
+	if rate := float64(count(h, 0, first).requests) / first.Seconds(); rate < leastRate {
+		t.Errorf("%.0f requests a second before anything was done, not %d: the run says nothing", rate, leastRate)
 	}
-	if mislabelled > 0 {
-		t.Errorf("%s: %d of %d answers were labelled while a quorum was left", f.name, mislabelled, requests)
-	}
-	noise := gap(h, min(warmUp/2, first), first) // once connections are there
-
-	var took []time.Duration
-	for i, from := range at {
-		to := end
-		if i+1 < len(at) {
-			to = at[i+1]
-		}
-		down := gap(h, from, to)
-		took = append(took, down)
-		if limit := f.allowed(); limit > 0 && down > limit {
-			t.Errorf("%s: no answer for %v, at most %v allowed", f.name, down.Round(time.Millisecond), limit)
-		}
-	}
-	t.Logf("%s: no answer for %v, before the fault for %v; %d requests, %d/s before the fault, %d failed, %d labelled",
-		f.name, took, noise.Round(time.Microsecond), requests, rate, errors, labelled)
+	before := gap(h, min(warmUp/2, first), first) // once connections are there
 
 	check.Verify(t, h, check.Register)
-	if f.crashes && labelled > 0 { // no answer was lost, labelled ones included
+	if d.onlyCrashes { // no answer is lost, labelled ones included
 		bare := slices.Clone(h)
 		for i := range bare {
 			bare[i].Labelled = false
@@ -126,37 +107,71 @@ func (s *outcomes) judged(t testing.TB, f fault, d *load, at ...time.Duration) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.mu.rows, func(r *outcome) bool { return r.name == f.name })
-	if i < 0 {
-		s.mu.rows = append(s.mu.rows, &outcome{fault: f})
-		i = len(s.mu.rows) - 1
+	for i, step := range steps {
+		to := end
+		if i+1 < len(steps) {
+			to = steps[i+1].at
+		}
+		down, still, n := gap(h, step.at, to), d.stalled(step.at, to), count(h, step.at, to)
+		t.Logf("%s: no answer for %v (before: %v), while the machine stood still for %v; %v", step.what, down, before, still, n)
+		if limit := step.allowed(); limit > 0 && down > limit+2*still {
+			t.Errorf("%s: no answer for %v, while the machine stood still for %v; at most %v allowed", step.what, down, still, limit)
+		}
+		if n.labelled > 0 && !step.labels {
+			t.Errorf("%s: answers were labelled, though a quorum was left: %v", step.what, n)
+		}
+		r := s.rowLocked(step)
+		r.downtime, r.before, r.stalls = append(r.downtime, down), append(r.before, before), append(r.stalls, still)
+		r.count.requests += n.requests
+		r.count.failed += n.failed
+		r.count.labelled += n.labelled
+		r.lasted += to - step.at
 	}
-	r := s.mu.rows[i]
-	r.downtime, r.before = append(r.downtime, took...), append(r.before, noise)
-	r.requests, r.errors, r.labelled = r.requests+requests, r.errors+errors, r.labelled+labelled
-	r.lasted += end
-	r.timelines = append(r.timelines, timelineOf(f, h, end, at))
+	s.mu.timelines = append(s.mu.timelines, timelineOf(h, end, steps))
 }
 
-func timelineOf(f fault, h check.History, end time.Duration, at []time.Duration) span {
+func (s *outcomes) rowLocked(of step) *outcome {
+	i := slices.IndexFunc(s.mu.rows, func(r *outcome) bool { return r.what == of.what })
+	if i < 0 {
+		s.mu.rows = append(s.mu.rows, &outcome{step: of})
+		i = len(s.mu.rows) - 1
+	}
+	return s.mu.rows[i]
+}
+
+// timelineJSON is how many answers came in each bucket of a run.
+type timelineJSON struct {
+	Steps    []stepJSON `json:"steps"`
+	BucketMS int64      `json:"bucket_ms"`
+	Answers  []int      `json:"answers"` // without a label
+	Labelled []int      `json:"labelled"`
+	Failed   []int      `json:"failed"`
+}
+
+type stepJSON struct {
+	What string `json:"what"`
+	AtMS int64  `json:"at_ms"`
+}
+
+func timelineOf(h check.History, end time.Duration, steps []step) timelineJSON {
 	n := int(end/bucket) + 1
-	s := span{Fault: f.name, BucketMS: int(bucket.Milliseconds()), Answers: make([]int, n), Labelled: make([]int, n), Errors: make([]int, n)}
-	for _, a := range at {
-		s.AtMS = append(s.AtMS, a.Milliseconds())
+	line := timelineJSON{BucketMS: bucket.Milliseconds(), Answers: make([]int, n), Labelled: make([]int, n), Failed: make([]int, n)}
+	for _, s := range steps {
+		line.Steps = append(line.Steps, stepJSON{s.what, s.at.Milliseconds()})
 	}
 	for _, o := range h {
 		i := int(o.Return / bucket)
 		switch {
 		case i >= n:
 		case !answered(o):
-			s.Errors[i]++
+			line.Failed[i]++
 		case o.Labelled:
-			s.Labelled[i]++
+			line.Labelled[i]++
 		default:
-			s.Answers[i]++
+			line.Answers[i]++
 		}
 	}
-	return s
+	return line
 }
 
 // markdown returns the table, "" if nothing was measured.
@@ -166,8 +181,10 @@ func (s *outcomes) markdown() string {
 	if len(s.mu.rows) == 0 {
 		return ""
 	}
+	tenth := func(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 	var b strings.Builder
-	b.WriteString("| fault | reach | downtime, median | worst | of | without a fault | requests/s | failed | labelled |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| what is done | reach | downtime, median | worst | of | before | machine stood still, worst | requests/s | failed | labelled |\n" +
+		"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range s.mu.rows {
 		slices.Sort(r.downtime)
 		slices.Sort(r.before)
@@ -175,10 +192,11 @@ func (s *outcomes) markdown() string {
 		if r.reach > 0 {
 			reach = r.reach.String()
 		}
-		fmt.Fprintf(&b, "| %s | %s | %v | %v | %d | %v | %.0f | %.3f %% | %.2f %% |\n", r.name, reach,
-			r.downtime[len(r.downtime)/2].Round(100*time.Microsecond), r.downtime[len(r.downtime)-1].Round(100*time.Microsecond), len(r.downtime),
-			r.before[len(r.before)/2].Round(100*time.Microsecond),
-			float64(r.requests)/r.lasted.Seconds(), 100*float64(r.errors)/float64(r.requests), 100*float64(r.labelled)/float64(r.requests))
+		n := len(r.downtime)
+		all := max(1, float64(r.count.requests))
+		fmt.Fprintf(&b, "| %s | %s | %v | %v | %d | %v | %v | %.0f | %.3f %% | %.2f %% |\n", r.what, reach,
+			tenth(r.downtime[n/2]), tenth(r.downtime[n-1]), n, tenth(r.before[n/2]), tenth(slices.Max(r.stalls)),
+			all/r.lasted.Seconds(), 100*float64(r.count.failed)/all, 100*float64(r.count.labelled)/all)
 	}
 	return b.String()
 }
@@ -199,11 +217,9 @@ func (s *outcomes) tell(table, timeline string) error {
 	if timeline == "" {
 		return nil
 	}
-	var all []span
-	for _, r := range s.mu.rows {
-		all = append(all, r.timelines...)
-	}
-	b, err := json.Marshal(all)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := json.Marshal(s.mu.timelines)
 	if err != nil {
 		return err
 	}
