@@ -390,12 +390,13 @@ func (n *Node) propose(g *group) {
 }
 
 // mergeCond says how a write of a lineage that left epoch fork is taken over by one
-// with view v. Where v's has gone on from there with its quorum the write counts
-// only if nothing happened to its key since; else the later one by the clock wins.
+// with view v. Where v's has gone on from there with its quorum, or the other began
+// with nothing, the write counts only if nothing happened to its key since; else the
+// later one by the clock wins.
 // Who hands it over can't say: it may be taken over by another lineage than it
 // thought.
 func mergeCond(v *msg.View, fork msg.Epoch) msg.Cond {
-	if v.Lineage.Normal && (fork == v.Lineage.Epoch || slices.Contains(v.Normals, fork)) {
+	if v.Lineage.Normal && (fork == msg.Epoch{} || fork == v.Lineage.Epoch || slices.Contains(v.Normals, fork)) {
 		return msg.Always
 	}
 	return msg.IfVersion

@@ -25,6 +25,13 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 		// Whoever sent it to the other lineage got here, too.
 		res.Status = msg.Superseded
 		return res
+	case op.Cond == msg.IfVersion && s.records.past(op.ID):
+		// It may have been done here as well, before its client went on. Done again
+		// it would come back over what has replaced it since; by the quorum's form it
+		// can't, as the key was touched.
+		s.dropped++
+		res.Status = msg.Superseded
+		return res
 	case !s.wins(op, was):
 		if was == nil || was.version != op.Version || was.removed != op.Removed || !bytes.Equal(was.value, op.Value) {
 			s.dropped++
@@ -38,7 +45,7 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 	}
 	s.merged++
 	res.Version = s.put(epoch, was, it)
-	if sess := s.records.sessions[op.ID.Client]; sess == nil || op.ID.Seq > sess.acked {
+	if !s.records.past(op.ID) {
 		// If its client asks again, here, it is not to be done a second time.
 		s.records.add(&record{id: op.ID, time: s.now, result: repeated(res.Version)}, s.limits)
 	}

@@ -118,6 +118,9 @@ func (m *model) merge(epoch uint64, op *msg.Op) msg.Result {
 	switch {
 	case op.ID.Client != 0 && m.find(op.ID) >= 0:
 		res.Status = msg.Superseded
+	case op.Cond == msg.IfVersion && op.ID.Client != 0 && op.ID.Seq > 0 && op.ID.Seq <= m.acked(op.ID.Client):
+		res.Status = msg.Superseded
+		m.dropped++
 	case some && op.Cond == msg.IfVersion && op.Time <= was.time,
 		some && op.Cond != msg.IfVersion && was.version.Compare(fork) > 0:
 		res.Status = msg.Superseded

@@ -85,6 +85,12 @@ func (rs *records) find(id msg.OpID) (msg.Result, bool) {
 	return s.known[i].result, true
 }
 
+// past tells whether the client of an operation has said that it got the result.
+func (rs *records) past(id msg.OpID) bool {
+	s := rs.sessions[id.Client]
+	return s != nil && remembered(id) && id.Seq <= s.acked
+}
+
 // has tells whether there is a record of that very operation.
 func (rs *records) has(id msg.OpID) bool {
 	s := rs.sessions[id.Client]
