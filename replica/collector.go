@@ -76,11 +76,11 @@ type reading struct {
 // readings are what a server tells of its table. docs/metrics.md lists them.
 var readings = []reading{
 	{"torc_replica_degraded", "1 if answers bear the label, since they may not be of the one history; else 0.", prometheus.GaugeValue,
-		func(st *Status) float64 { return flag(st.Degraded) }},
+		func(st *Status) float64 { return truth(st.Degraded) }},
 	{"torc_replica_leader", "1 if this server leads, else 0.", prometheus.GaugeValue,
-		func(st *Status) float64 { return flag(st.Leader == st.Self) }},
+		func(st *Status) float64 { return truth(st.Leader == st.Self) }},
 	{"torc_replica_leader_known", "1 if this server knows who leads, else 0: then it can't answer.", prometheus.GaugeValue,
-		func(st *Status) float64 { return flag(st.Leader != "") }},
+		func(st *Status) float64 { return truth(st.Leader != "") }},
 	{"torc_replica_servers", "Servers of the table that take part, this one included, as it sees them.", prometheus.GaugeValue,
 		func(st *Status) float64 { return float64(st.present()) }},
 	{"torc_replica_epoch", "The number of the epoch that this server belongs to; 0 while it belongs to none.", prometheus.GaugeValue,
@@ -137,7 +137,7 @@ func descsOf[T any](of []T, what func(T) (name, help string)) (descs []*promethe
 	return descs
 }
 
-func flag(on bool) float64 {
+func truth(on bool) float64 {
 	if on {
 		return 1
 	}
