@@ -21,7 +21,8 @@ import (
 func TestRedial(t *testing.T) {
 	t.Parallel()
 	type step struct {
-		lost   time.Duration // that the connection lived, or
+		lost   time.Duration // that the connection lived
+		boot   uint64        // to this process; or
 		failed outcome
 		pause  time.Duration
 		report bool
@@ -34,6 +35,13 @@ func TestRedial(t *testing.T) {
 			{failed: refused, pause: restPause, report: true},
 			{failed: refused, pause: restPause, report: true},
 		},
+		"its listener is closed last, and drops a call": {
+			{lost: long},
+			{failed: silent, pause: atOncePause},
+			{failed: refused, pause: atOncePause},
+			{failed: refused, pause: restPause, report: true},
+			{failed: silent, pause: restPause, report: true},
+		},
 		"its listener is closed last": {
 			{lost: long},
 			{failed: hungUp, pause: atOncePause},
@@ -42,6 +50,9 @@ func TestRedial(t *testing.T) {
 		},
 		"a machine is lost, and its process when it is back": {
 			{lost: long},
+			{failed: silent, pause: atOncePause},
+			{failed: silent, pause: atOncePause},
+			{failed: silent, pause: atOncePause},
 			{failed: silent, pause: restPause, report: true},
 			{failed: silent, pause: restPause, report: true},
 			{failed: refused, pause: atOncePause},
@@ -64,10 +75,17 @@ func TestRedial(t *testing.T) {
 		},
 		"connections break as soon as they are made": {
 			{lost: time.Millisecond, pause: restPause},
-			{lost: long}, {lost: 0}, {lost: 0}, {lost: 0},
-			{lost: 0, pause: restPause},
-			{lost: 0, pause: restPause},
+			{lost: long}, {lost: 1}, {lost: 1}, {lost: 1},
+			{lost: 1, pause: restPause},
+			{lost: 1, pause: restPause},
 			{lost: restPause},
+		},
+		"processes die as soon as they have started": {
+			{lost: time.Millisecond, boot: 1}, {failed: refused, pause: atOncePause},
+			{lost: time.Millisecond, boot: 2}, {failed: refused, pause: atOncePause},
+			{lost: time.Millisecond, boot: 3}, {failed: refused, pause: atOncePause},
+			{lost: time.Millisecond, boot: 4}, {failed: refused, pause: atOncePause},
+			{lost: time.Millisecond, boot: 5}, {failed: refused, pause: atOncePause},
 		},
 		"another list": {
 			{failed: rejected, pause: rejectedPause, report: true},
@@ -78,8 +96,8 @@ func TestRedial(t *testing.T) {
 		for i, s := range steps {
 			var pause time.Duration
 			var report bool
-			if s.failed == 0 && !s.report {
-				pause = r.lost(s.lost)
+			if s.lost > 0 {
+				pause = r.lost(s.lost, s.boot)
 			} else {
 				pause, report = r.failed(s.failed)
 			}

@@ -28,8 +28,10 @@
 // A process that dies takes its connections along at once, and its machine says
 // that nobody listens there any more. So a connection that breaks is dialed again
 // at once, and if that is refused, 2 ms later once more; then the peer is reported
-// as [Disconnected] with Refused set. That takes some 3 ms from the kill. After
-// that it is dialed every 50 ms, and each failure is reported.
+// as [Disconnected] with Refused set. That takes 3 to 4 ms from the kill. A process
+// that is just dying may still take a call, and hang up, or drop it without a word:
+// so such calls are repeated a few times at the same pace. After that the peer is
+// dialed every 50 ms, or at once when it calls itself, and each failure is reported.
 //
 // Refused is said of ECONNREFUSED in answer to the call alone: a reset, or its
 // ICMP likeness, that came from the peer's address. It proves that at this moment

@@ -28,7 +28,7 @@ func (m *Mesh) receive(c net.Conn, early []byte) {
 	defer end()
 	raw := bare(c)
 	defer func() { _ = raw.Close() }()
-	context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
 	tune(raw)
 
 	_ = c.SetDeadline(time.Now().Add(helloTimeout))

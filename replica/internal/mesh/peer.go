@@ -22,6 +22,12 @@ const (
 	// connectTimeout bounds what the kernels do of most calls: one that began
 	// before a line came back is soon followed by one that gets through.
 	connectTimeout = 100 * time.Millisecond
+	// hurriedTimeout is that of calls right after a connection was lost: a listener
+	// that is about to be closed may drop a call without a word.
+	hurriedTimeout = 20 * time.Millisecond
+	// farAway: a peer may always take so many times as long to connect as it did
+	// the last time.
+	farAway = 4
 	// patientCalls: each so-manieth call may use all of dialTimeout to connect, so
 	// that peers that are far away are reached.
 	patientCalls = 4
@@ -40,10 +46,12 @@ type peer struct {
 	news chan struct{}          // of one: something happened that may have changed how a call ends
 
 	// Of the goroutine that dials:
+	again    redial
 	calls    uint64
-	failed   outcome   // the last one
-	last     string    // the address of the last connection, without names
-	lookUpAt time.Time // from when on last isn't to be trusted
+	took     time.Duration // to connect, the last time
+	failed   outcome       // the last one
+	last     string        // the address of the last connection, without names
+	lookUpAt time.Time     // from when on last isn't to be trusted
 
 	mu struct {
 		sync.Mutex
@@ -62,14 +70,13 @@ type peer struct {
 // keep dials the peer for as long as the mesh is open.
 func (p *peer) keep() {
 	ctx := p.m.ctx
-	var again redial
 	for ctx.Err() == nil {
 		var pause time.Duration
 		p.calls++
 		if conn, there, failed := p.call(ctx); failed == nil {
 			began := time.Now()
 			p.use(ctx, conn, there)
-			pause = again.lost(time.Since(began))
+			pause = p.again.lost(time.Since(began), there)
 			p.lookUpAt = time.Now().Add(lookUpEvery)
 		} else {
 			if failed.outcome == refused && p.calling() {
@@ -78,7 +85,7 @@ func (p *peer) keep() {
 				failed.outcome = hungUp
 			}
 			var report bool
-			pause, report = again.failed(failed.outcome)
+			pause, report = p.again.failed(failed.outcome)
 			p.tell(failed, report)
 		}
 		p.wait(ctx, pause)
@@ -196,11 +203,20 @@ func (p *peer) dial(ctx context.Context) (net.Conn, error) {
 		addr = p.addr
 		p.lookUpAt = now.Add(lookUpEvery)
 	}
-	var d net.Dialer
-	if _, err := netip.ParseAddrPort(addr); err == nil && p.calls%patientCalls != 0 {
-		d.Timeout = connectTimeout
+	d := net.Dialer{Timeout: dialTimeout}
+	if _, err := netip.ParseAddrPort(addr); err != nil {
+		// A name takes its time.
+	} else if p.again.hurried() {
+		d.Timeout = max(hurriedTimeout, farAway*p.took)
+	} else if p.calls%patientCalls != 0 {
+		d.Timeout = max(connectTimeout, farAway*p.took)
 	}
-	return d.DialContext(ctx, "tcp", addr)
+	began := time.Now()
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err == nil {
+		p.took = time.Since(began)
+	}
+	return c, err
 }
 
 func (p *peer) clientTLS() *tls.Config {

@@ -13,8 +13,9 @@ const (
 	// rejectedPause is between calls to a peer that has another list of addresses,
 	// or is none: that ends when somebody restarts one of the two.
 	rejectedPause = time.Second
-	// atOnceCalls is how many calls may be made without a rest because somebody
-	// hung up. A connection that lived for a restPause renews them.
+	// atOnceCalls is how many calls may be made without a rest after a connection
+	// was lost, as long as it isn't clear what has become of the peer. A connection that lived for a restPause, or was to another process
+	// than the one before, renews them.
 	atOnceCalls = 4
 )
 
@@ -31,15 +32,17 @@ const (
 // redial decides when to call a peer again. The zero value is that of a peer that
 // was never called.
 type redial struct {
-	refusals int // in a row, up to 2
-	atOnce   int // calls left
+	refusals int    // in a row, up to 1
+	atOnce   int    // calls left
+	boot     uint64 // of the process that was reached last
 }
 
-// lost returns how long to wait when a connection broke that lived for so long.
-func (r *redial) lost(lived time.Duration) time.Duration {
+// lost returns how long to wait when a connection broke that lived for so long, to
+// the process of that boot.
+func (r *redial) lost(lived time.Duration, boot uint64) time.Duration {
 	r.refusals = 0
-	if lived >= restPause {
-		r.atOnce = atOnceCalls
+	if lived >= restPause || boot != r.boot {
+		r.atOnce, r.boot = atOnceCalls, boot
 	}
 	if r.atOnce == 0 {
 		return restPause
@@ -48,26 +51,28 @@ func (r *redial) lost(lived time.Duration) time.Duration {
 	return 0
 }
 
+// hurried tells whether a connection was lost only just now.
+func (r *redial) hurried() bool { return r.atOnce > 0 }
+
 // failed returns how long to wait after a call that failed, and whether to report
 // the peer as disconnected: not while it is being found out how.
 func (r *redial) failed(o outcome) (pause time.Duration, report bool) {
-	if o != refused {
-		r.refusals = 0
+	switch {
+	case o == refused && r.refusals == 0:
+		r.refusals = 1
+		return atOncePause, false
+	case o == refused:
+		r.atOnce = 0 // that is what has become of it
+		return restPause, true
 	}
-	switch o {
-	case refused:
-		if r.refusals == 0 {
-			r.refusals = 1
-			return atOncePause, false
-		}
-		r.refusals = 2
-	case hungUp:
-		if r.atOnce > 0 {
-			r.atOnce--
-			return atOncePause, false
-		}
-	case rejected:
+	r.refusals = 0
+	switch {
+	case o == rejected:
+		r.atOnce = 0
 		return rejectedPause, true
+	case r.atOnce > 0:
+		r.atOnce--
+		return atOncePause, false
 	}
 	return restPause, true
 }
