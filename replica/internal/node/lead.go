@@ -214,8 +214,13 @@ func (n *Node) majority(conf *raftpb.ConfState, ok func(msg.ID) bool) bool {
 	return true
 }
 
-// admit adds to v who has nearly all of the log.
+// admit adds to v who has nearly all of the log. The leader may be one of them: it
+// was ejected and, still a voter, elected before raft's configuration followed.
 func (n *Node) admit(g *group, v *msg.View) {
+	if !slotIn(v, n.c.Slot) {
+		n.sometimes("admits itself")
+		v.Members = append(v.Members, g.id)
+	}
 	g.matched(func(id msg.ID, match uint64) {
 		s := id.Slot()
 		if !slices.Contains(g.conf().GetLearners(), uint64(id)) || slotIn(v, s) || match == 0 || match+batchesBehind < g.last || n.lostMember(g, id) || !n.hears(s) {
