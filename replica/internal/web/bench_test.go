@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
 )
@@ -39,6 +40,66 @@ func BenchmarkRequests(b *testing.B) {
 	}
 }
 
+// The same without sockets, so that what they cost doesn't hide the rest: one
+// connection that always has another request, and takes any answer.
+func BenchmarkWithoutSockets(b *testing.B) {
+	const request = "GET /key HTTP/1.1\r\nHost: 127.0.0.1:8081\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n"
+	backend := &constant{Status: msg.OK, Found: true, Old: []byte("value")}
+	b.Run("web", func(b *testing.B) {
+		b.ReportAllocs()
+		p := newPipes()
+		stop := serveOn(b, &Server{Backend: backend}, p)
+		c := newRepeated(request, b.N)
+		p.conns <- c
+		<-c.closed
+		stop()
+	})
+	b.Run("net-http", func(b *testing.B) {
+		b.ReportAllocs()
+		p := newPipes()
+		s := &http.Server{Handler: netHTTP(backend)}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = s.Serve(p)
+		}()
+		c := newRepeated(request, b.N)
+		p.conns <- c
+		<-c.closed
+		_ = s.Close()
+		<-ended
+	})
+}
+
+// repeated is a connection over which a request comes n times, one at a read.
+type repeated struct {
+	script
+	request string
+	buffer  []byte
+	n       int
+	closed  chan struct{}
+	close   func()
+}
+
+func newRepeated(request string, n int) *repeated {
+	r := &repeated{request: request, buffer: make([]byte, 0, len(request)), n: n, closed: make(chan struct{})}
+	r.close = sync.OnceFunc(func() { close(r.closed) })
+	return r
+}
+
+func (r *repeated) Read(b []byte) (int, error) {
+	if len(r.in) == 0 && r.n > 0 {
+		r.in, r.step, r.n = append(r.buffer[:0], r.request...), len(r.request), r.n-1
+	}
+	return r.script.Read(b)
+}
+
+func (r *repeated) Write(b []byte) (int, error) { return len(b), nil }
+func (r *repeated) Close() error                { r.close(); return nil }
+func (r *repeated) SetDeadline(time.Time) error { return nil }
+func (r *repeated) LocalAddr() net.Addr         { return &net.TCPAddr{} }
+func (r *repeated) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
+
 func startWeb(tb testing.TB, m Backend) string {
 	addr, _ := serve(tb, &Server{Backend: m})
 	return addr
@@ -50,7 +111,14 @@ func startNetHTTP(tb testing.TB, m Backend) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{Handler: netHTTP(m)}
+	go func() { _ = s.Serve(l) }()
+	tb.Cleanup(func() { _ = s.Close() })
+	return l.Addr().String()
+}
+
+func netHTTP(m Backend) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		key, value, write := strings.Cut(strings.TrimPrefix(r.RequestURI, "/"), "=")
 		op := &msg.Op{Kind: msg.Get, Key: key}
 		if write {
@@ -69,10 +137,7 @@ func startNetHTTP(tb testing.TB, m Backend) string {
 		_, _ = io.WriteString(w, key)
 		_, _ = io.WriteString(w, "=")
 		_, _ = w.Write(result.Old)
-	})}
-	go func() { _ = s.Serve(l) }()
-	tb.Cleanup(func() { _ = s.Close() })
-	return l.Addr().String()
+	}
 }
 
 // drive sends b.N requests over benchConns connections, one at a time each.

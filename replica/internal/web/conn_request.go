@@ -129,7 +129,10 @@ func (c *conn) readBody(n int) ([]byte, error) {
 			if !c.take(size) {
 				return nil, noMemory
 			}
+			old := cap(body)
 			body = append(make([]byte, 0, size), body...)
+			c.budget.give(old)
+			c.taken -= old
 		}
 		m, err := c.nc.Read(body[len(body):cap(body)])
 		body = body[:len(body)+m]
