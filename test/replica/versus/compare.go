@@ -114,22 +114,8 @@ func (r *run) reads(ctx context.Context) (string, error) {
 		sides = append(sides, &side{name: name, callers: reads(cs)})
 		return closeAll, nil
 	}
-	filled, closeFilled, err := clients(1, []string{r.four[0]})
-	if err != nil {
+	if err := r.fill(ctx); err != nil {
 		return "", err
-	}
-	defer closeFilled()
-	single, closeSingle, err := clients(1, r.single)
-	if err != nil {
-		return "", err
-	}
-	defer closeSingle()
-	for i := range 1000 {
-		for _, c := range append(filled, single...) {
-			if err := c.ask("GET /" + keyOf(i) + "=" + value); err != nil {
-				return "", err
-			}
-		}
 	}
 	for i, addr := range r.four {
 		closeAll, err := add(fmt.Sprintf("server %d of 4 alone", i+1), []string{addr})
@@ -169,6 +155,28 @@ func (r *run) reads(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "| %s | %.0f/s | %v | %v |\n", s.name, s.rate(), micro(s.p50()), micro(s.p99()))
 	}
 	return b.String(), nil
+}
+
+// fill gives each key its value where the reads are to be.
+func (r *run) fill(ctx context.Context) error {
+	ours, closeOurs, err := clients(2, []string{r.four[0], r.single[0]})
+	if err != nil {
+		return err
+	}
+	defer closeOurs()
+	peer, closePeer, err := r.etcd.clients(1, r.etcd.addrs)
+	if err != nil {
+		return err
+	}
+	defer closePeer()
+	for i := range keys {
+		for _, write := range append(swaps(ours), puts(peer)...) {
+			if err := write(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func micro(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

@@ -36,7 +36,7 @@ func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n,
 		if err := os.WriteFile(filepath.Join(dir, "servers.txt"), []byte(list), 0o644); err != nil {
 			return nil, err
 		}
-		if _, err := h.Start(ctx, cluster.Spec{Path: program, Dir: dir, Addr: addr}); err != nil {
+		if _, err := h.Start(ctx, cluster.Spec{Path: program, Args: []string{"--admin", "off"}, Dir: dir, Addr: addr}); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +148,11 @@ func reads(cs []*conn) (out []caller) {
 	return out
 }
 
-// keyOf is the i-th key, of a thousand; value is what all of them get.
-func keyOf(i int) string { return "key-" + strconv.Itoa(1000+i%1000) }
+// keys is how many keys there are; value is what all of them get.
+const (
+	keys  = 1000
+	value = "abcdefghijklmnopqrstuvwxyz012345"
+)
 
-const value = "abcdefghijklmnopqrstuvwxyz012345"
+// keyOf is the i-th key.
+func keyOf(i int) string { return "key-" + strconv.Itoa(keys+i%keys) }
