@@ -267,7 +267,7 @@ func (c *conn) handOver() {
 	c.forget(c)
 	_ = c.nc.SetDeadline(time.Time{})
 	r := bufio.NewReaderSize(&resumed{rest: rest, Conn: c.nc}, len(rest))
-	_, _ = r.Peek(len(rest)) // so that r holds it, for who goes on with the connection itself
+	_, _ = r.Peek(len(rest)) // it holds that now, and no more
 	c.Peer(c.nc, r)
 }
 

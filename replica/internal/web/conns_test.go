@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -17,11 +18,13 @@ import (
 
 const preface = "\x00torc-replica/1\n"
 
-// echoPeer says what it has read first, and then what it reads, until the end.
+// echoPeer says "peer:", and then what comes, until the end. It empties r and goes
+// on with the connection itself.
 func echoPeer(c net.Conn, r *bufio.Reader) {
 	defer c.Close()
 	_, _ = io.WriteString(c, "peer:")
-	_, _ = io.Copy(c, r)
+	_, _ = io.CopyN(c, r, int64(r.Buffered()))
+	_, _ = io.Copy(c, c)
 }
 
 // A connection that begins with the preface is the peer's, with what came behind
@@ -175,6 +178,30 @@ func TestFloodOfLongRequests(t *testing.T) { // alone: it looks at the heap
 	settled(t, s)
 	if got := exchange(t, addr, part+" HTTP/1.1\r\n\r\n", len(part)); got != ok {
 		t.Errorf("a long request afterwards: %s", short(got))
+	}
+}
+
+// A value in a body takes of the memory as it comes, and a promise of one doesn't.
+func TestNoMemoryForBody(t *testing.T) {
+	t.Parallel()
+	s := &Server{Backend: &memory{}, Memory: 3 * firstPart}
+	addr, _ := serve(t, s)
+	put := func(n, sent int) string {
+		return exchange(t, addr, fmt.Sprintf("PUT /foo HTTP/1.1\r\n%sX-Torc-Op: 0-0-0\r\nContent-Length: %d\r\n\r\n%s", host, n, long(sent)), 5000)
+	}
+	ok := form{modern: true, lasts: true, status: 200, more: "X-Torc-Version: 3-1\r\n"}
+	for _, test := range []struct {
+		n, sent int
+		want    form
+	}{
+		{2 * firstPart, 2 * firstPart, ok},
+		{2*firstPart + 1, 2*firstPart + 1, form{modern: true, status: 503, body: noMemory.text}},
+		{DefaultMaxValue, firstPart - 1, form{modern: true, status: 400, body: cutOff.text}},
+	} {
+		if got := put(test.n, test.sent); got != test.want.want() {
+			t.Errorf("%d of %d bytes: answered %q, want %q", test.sent, test.n, got, test.want.want())
+		}
+		settled(t, s)
 	}
 }
 

@@ -93,9 +93,10 @@ type Server struct {
 	// more than three quarters of MaxConns are there, it is a tenth for requests and
 	// without one.
 	RequestTimeout, WriteTimeout, IdleTimeout time.Duration
-	// Peer takes over each connection that begins with Preface, which has been
-	// read from r; what follows is still to be read from it. Without deadlines,
-	// and no longer counted or closed by the Server. nil: there are no peers.
+	// Peer takes over each connection that begins with Preface, which is consumed.
+	// What has come behind it is buffered in r: who reads r.Buffered() bytes of r
+	// may go on with c itself. c is without deadlines, and no longer counted or
+	// closed by the Server. nil: there are no peers.
 	Peer    func(c net.Conn, r *bufio.Reader)
 	Preface string
 	// Leader returns the address of who leads as far as is known, or "". Answers
