@@ -72,7 +72,7 @@ func someView(t *rapid.T) View {
 
 func someOp(t *rapid.T) Op {
 	op := Op{
-		Kind:    OpKind(rapid.IntRange(int(Get), int(Expire)).Draw(t, "kind")),
+		Kind:    OpKind(rapid.IntRange(int(Get), int(Forget)).Draw(t, "kind")),
 		Cond:    Cond(rapid.IntRange(int(Always), int(IfVersion)).Draw(t, "cond")),
 		Key:     rapid.String().Draw(t, "key"),
 		Value:   someBytes(t, "value"),

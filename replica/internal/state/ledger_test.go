@@ -46,7 +46,7 @@ func TestLedger(t *testing.T) {
 				}
 			},
 			"copy": func(*rapid.T) {
-				copies = append(copies, kept{l.copy(), slices.Clone(want)})
+				copies = append(copies[max(0, len(copies)-2):], kept{l.copy(), slices.Clone(want)})
 			},
 			"": func(t *rapid.T) {
 				same(t, &l, want)

@@ -33,8 +33,8 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 		res.Status = msg.Superseded
 		return res
 	case !s.wins(op, was):
-		if was == nil || was.version != op.Version || was.removed != op.Removed || !bytes.Equal(was.value, op.Value) {
-			s.dropped++
+		if was.removed != op.Removed || !bytes.Equal(was.value, op.Value) {
+			s.dropped++ // else nothing is lost
 		}
 		res.Status = msg.Superseded
 		return res
