@@ -153,6 +153,9 @@ func (c *Client) Do(ctx context.Context, r Request, timeout time.Duration) (Answ
 		case r := <-k.results:
 			now = time.Now()
 			if k.heard(r, now) {
+				if a := &r.answer; labelled(a.Code) && c.degraded.Load() != a.Degraded {
+					c.degraded.Store(a.Degraded)
+				}
 				return k.answered(r.answer, now)
 			}
 		case <-k.timer.C:

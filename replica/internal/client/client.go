@@ -124,16 +124,22 @@ func (c *Client) choose(candidates set, prefer bool) int {
 	return best
 }
 
-// learn takes from an answer what counts for the next requests.
+// hasBetter tells whether there is a host in order whose answers bear no label, as
+// far as is known, beside h, whose answers do.
+func (c *Client) hasBetter(h *host) bool {
+	return slices.ContainsFunc(c.hosts, func(other *host) bool {
+		return other != h && !other.failing.Load() && !other.labelled.Load()
+	})
+}
+
+// learn takes from an answer whom to ask next. What a part of the table says of its
+// leader doesn't count while there is somebody better.
 func (c *Client) learn(r *Request, a *Answer) {
-	if !r.Status && labelled(a.Code) && c.degraded.Load() != a.Degraded {
-		c.degraded.Store(a.Degraded)
-	}
 	to := a.Leader
 	if c.config.Sticky || to < 0 && r.writes() {
 		to = a.Host
 	}
-	if to >= 0 && c.sticky.Load() != int32(to) {
+	if to >= 0 && c.sticky.Load() != int32(to) && !c.hosts[a.Host].failing.Load() {
 		c.sticky.Store(int32(to))
 	}
 }

@@ -432,6 +432,34 @@ func TestDegradedIsTheLastAnswers(t *testing.T) {
 	}
 }
 
+// A server that speaks for a part of the table is left alone while others speak for
+// the whole, and is better than nobody.
+func TestLabelledHostIsTheLast(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 3, never)
+	b.put("k", "v")
+	b.Servers[0].Label(7)
+	b.await("it is not left alone", func() bool { b.holds("k", "v"); return b.failing(0) })
+	for range 50 {
+		b.holds("k", "v")
+		b.put("k", "v")
+		if b.Client.Degraded() != 0 {
+			t.Fatal("an answer bears the label")
+		}
+	}
+	b.Servers[1].Kill()
+	b.Servers[2].Kill()
+	b.await("nobody else is there", func() bool { b.holds("k", "v"); return b.Client.Degraded() == 7 && !b.failing(0) })
+	b.Servers[1].Start()
+	b.await("others are there again", func() bool { b.holds("k", "v"); return b.failing(0) && !b.failing(1) })
+	b.Servers[0].Label(0)
+	b.await("it is left alone for ever", func() bool { return !b.failing(0) })
+
+	// Where all speak for a part, each is as good.
+	b.Degrade(8)
+	b.await("all bear the label", func() bool { b.holds("k", "v"); return !b.failing(0) && !b.failing(1) && b.Client.Degraded() == 8 })
+}
+
 // Who speaks something else is no server of the table.
 func TestForeign(t *testing.T) {
 	t.Parallel()

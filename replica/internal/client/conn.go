@@ -34,6 +34,7 @@ type conn struct {
 	// says that there is such a request all the same.
 	call      *call
 	abandoned bool
+	status    bool          // the request under way asks for the status
 	sent      bool          // it may have been sent
 	written   chan struct{} // closed when it has been written, if that is done in the background
 }
@@ -127,12 +128,7 @@ const brokenGrace = 50 * time.Millisecond
 func (c *conn) answered(a Answer) error {
 	h := c.host
 	reuse := !a.close && c.br.Buffered() == 0 && c.wholly(a.Code)
-	switch judge(a.Code) {
-	case again:
-		h.fail(unable{string(a.Body)})
-	case final:
-		h.serves()
-	}
+	c.takeNote(&a)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := c.call
@@ -152,6 +148,28 @@ func (c *conn) answered(a Answer) error {
 		return errSpent
 	}
 	return nil
+}
+
+// takeNote takes from an answer what it says about the host.
+func (c *conn) takeNote(a *Answer) {
+	h := c.host
+	h.mu.Lock()
+	status := c.status
+	h.mu.Unlock()
+	if status {
+		return // which is told by who can't do anything else, too, and bears no label
+	}
+	if labelled(a.Code) {
+		h.labelled.Store(a.Degraded != 0)
+	}
+	switch verdict := judge(a.Code); {
+	case verdict == again:
+		h.fail(unable{string(a.Body)})
+	case verdict == final && h.labelled.Load() && h.client.hasBetter(h):
+		h.fail(errLabelled)
+	case verdict == final:
+		h.serves()
+	}
 }
 
 // wholly tells whether the request that has an answer of this code was written

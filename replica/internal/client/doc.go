@@ -15,5 +15,6 @@
 // the servers know it again, so all this is as good for writes as for reads.
 //
 // A host that has failed is left alone, as long as there are others, until it
-// answers a question that the client asks on its own.
+// answers a question that the client asks on its own. So is one whose answers bear
+// the label of a degraded epoch while those of another one don't.
 package client

@@ -43,6 +43,9 @@ func (f *Failure) Unwrap() []error {
 var (
 	errSilent = errors.New("no answer")
 	errBroken = errors.New("it broke the connection off")
+	// errLabelled: a host that speaks for a part of the table is left alone while
+	// another one speaks for the whole.
+	errLabelled = errors.New("it speaks for a part of the table alone")
 )
 
 // unable is a server's word that it can't serve.

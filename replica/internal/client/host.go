@@ -20,8 +20,9 @@ type host struct {
 	addr   string
 	tls    *tls.Config // nil: none
 
-	busy    atomic.Int32 // requests without an answer
-	failing atomic.Bool  // mu.since is set
+	busy     atomic.Int32 // requests without an answer
+	failing  atomic.Bool  // mu.since is set
+	labelled atomic.Bool  // the last answer bore the label of a degraded epoch
 
 	mu struct {
 		sync.Mutex
@@ -67,7 +68,7 @@ func (h *host) ask(k *call) error {
 	}
 	c := h.mu.idle[n-1]
 	h.mu.idle = h.mu.idle[:n-1]
-	c.call, c.sent = k, true
+	c.call, c.sent, c.status = k, true, k.request.Status
 	k.conns[h.place] = c
 	if len(k.out) > inlineWrite {
 		out := k.takeOut() // the call may be over before it is written
@@ -84,7 +85,7 @@ func (h *host) ask(k *call) error {
 // connectLocked makes a connection, in the background, and sends out over it; if
 // that is empty, being connected is the call's result.
 func (h *host) connectLocked(k *call, out []byte) *conn {
-	c := &conn{host: h, call: k}
+	c := &conn{host: h, call: k, status: k.request.Status}
 	h.mu.conns[c] = struct{}{}
 	h.client.running.Go(func() { c.run(out) })
 	return c

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -45,6 +46,7 @@ type Server struct {
 		thawed chan struct{} // closed unless it is frozen
 		lose   int           // answers to be lost
 		refuse bool
+		label  uint64
 		before func(op *msg.Op)
 		ops    []msg.OpID // that came, of writes
 		asked  int        // operations that came
@@ -218,6 +220,13 @@ func (s *Server) Refuse(refuse bool) {
 	s.mu.refuse = refuse
 }
 
+// Label labels this server's answers with a degraded epoch; 0: as the table's.
+func (s *Server) Label(epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.label = epoch
+}
+
 // Before has each operation that comes begin with a call of before; nil: none.
 func (s *Server) Before(before func(op *msg.Op)) {
 	s.mu.Lock()
@@ -276,7 +285,7 @@ func (s backend) Do(op *msg.Op) (msg.Result, error) {
 	if op.Kind != msg.Get {
 		s.mu.ops = append(s.mu.ops, op.ID)
 	}
-	before, refuse := s.mu.before, s.mu.refuse
+	before, refuse, label := s.mu.before, s.mu.refuse, s.mu.label
 	s.mu.Unlock()
 	if before != nil {
 		before(op)
@@ -286,7 +295,7 @@ func (s backend) Do(op *msg.Op) (msg.Result, error) {
 	}
 	r := s.table.memory.do(op)
 	s.table.mu.Lock()
-	r.Degraded = s.table.mu.degraded
+	r.Degraded = cmp.Or(label, s.table.mu.degraded)
 	s.table.mu.Unlock()
 	return r, nil
 }
