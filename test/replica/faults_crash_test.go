@@ -103,6 +103,7 @@ func (l *lab) crash(what string, reach time.Duration, victim *server) {
 	back := d.now()
 	l.must(restart(victim))
 	l.settled(l.servers...)
+	<-time.After(aftermath / 3)
 	seen.judged(l.t, d, step{what: what, reach: reach, at: at}, step{what: what + ": started again", reach: noDowntime, at: back})
 }
 

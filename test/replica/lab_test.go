@@ -20,8 +20,9 @@ import (
 	"github.com/torc-dht/torc/replica"
 )
 
-// port is where each server listens.
-const port = 8081
+// port is where each server listens, and adminPort where it tells of itself. Hosts may
+// share one loopback interface, so both are on the host's own address.
+const port, adminPort = 8081, 18081
 
 // lab is kv-servers as processes, and a host for clients.
 type lab struct {
@@ -35,7 +36,7 @@ type lab struct {
 // server is a process and where it listens.
 type server struct {
 	*cluster.Proc
-	addr string
+	addr, admin string
 }
 
 // start runs so many servers, and waits until they are one table.
@@ -53,16 +54,17 @@ func start(t *testing.T, o cluster.Options, n int, flags ...string) *lab {
 		hosts = append(hosts, l.cluster.Host("s"+strconv.Itoa(i+1)))
 		addrs = append(addrs, hosts[i].Addr(port))
 	}
-	// Hosts may share one loopback interface, where admin ports would meet.
-	flags = append([]string{"--admin", "off"}, flags...)
 	for i, addr := range addrs {
 		dir := t.TempDir()
 		// Each has itself first, so no two lists are the same.
 		list := append([]string{addr}, slices.Concat(addrs[i+1:], addrs[:i])...)
 		l.must(os.WriteFile(filepath.Join(dir, replica.ServersFile), []byte(strings.Join(list, "\n")+"\n"), 0o644))
-		p, err := hosts[i].Start(t.Context(), cluster.Spec{Path: filepath.Join(bin, "kv-server"), Args: flags, Dir: dir, Addr: addr})
+		admin := hosts[i].Addr(adminPort)
+		p, err := hosts[i].Start(t.Context(), cluster.Spec{
+			Path: filepath.Join(bin, "kv-server"), Args: append([]string{"--admin", admin}, flags...), Dir: dir, Addr: addr,
+		})
 		l.must(err)
-		l.servers = append(l.servers, &server{p, addr})
+		l.servers = append(l.servers, &server{p, addr, admin})
 	}
 	l.settled(l.servers...)
 	return l

@@ -70,15 +70,21 @@ func (l *lab) say(s *server, request string) string {
 // exit code.
 func kv(t *testing.T, dir string, args ...string) (stdout string, code int) {
 	t.Helper()
+	return call(t, dir, "kv", args...)
+}
+
+// call runs one of the programs.
+func call(t *testing.T, dir, program string, args ...string) (stdout string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "kv"), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, program), args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir()) // it remembers who answered
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir()) // kv remembers who answered
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("kv %q: %v", args, err)
+		t.Fatalf("%s %q: %v", program, args, err)
 	}
 	return string(out), cmd.ProcessState.ExitCode()
 }
