@@ -24,7 +24,7 @@ const (
 	connectTimeout = 100 * time.Millisecond
 	// hurriedTimeout is that of calls right after a connection was lost: a listener
 	// that is about to be closed may drop a call without a word.
-	hurriedTimeout = 20 * time.Millisecond
+	hurriedTimeout = 30 * time.Millisecond
 	// farAway: a peer may always take so many times as long to connect as it did
 	// the last time.
 	farAway = 4

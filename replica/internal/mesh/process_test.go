@@ -58,6 +58,7 @@ func TestKilledProcess(t *testing.T) {
 	s, p := withProcess(t, cluster.ForTest(t, cluster.Options{}))
 	for range 5 {
 		echo(t, s)
+		s.events.forget()
 		killed := time.Now()
 		if err := p.Kill(); err != nil {
 			t.Fatal(err)
@@ -80,6 +81,7 @@ func BenchmarkKilled(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		echo(b, s)
+		s.events.forget()
 		killed := time.Now()
 		if err := p.Kill(); err != nil {
 			b.Fatal(err)
@@ -114,10 +116,11 @@ func TestFrozenProcess(t *testing.T) {
 	// has moved into another process, as it were.
 	_ = s.listener.Close()
 	s.serving.Wait()
-	l, err := net.Listen("tcp", s.cfg.Addrs[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	var l net.Listener
+	cluster.Eventually(t, patience, "the address to be free", func() (err error) {
+		l, err = net.Listen("tcp", s.cfg.Addrs[0]) // a child that is being started may still have it
+		return err
+	})
 	other := open(t, l, 0, s.cfg.Addrs)
 	other.Start()
 	for range 2 {

@@ -206,6 +206,13 @@ func (q *events) await(t testing.TB, e Event) (at time.Time) {
 	return at
 }
 
+// forget drops the states that came so far.
+func (q *events) forget() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.states, q.times = nil, nil
+}
+
 // none fails if a state like e came.
 func (q *events) none(t testing.TB, e Event) {
 	t.Helper()
