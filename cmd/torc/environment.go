@@ -45,7 +45,13 @@ func bindEnvironment(cmd *cobra.Command) (err error) {
 	return err
 }
 
-func hasVariable(f *pflag.Flag) bool { return f.Name != "help" && !f.Hidden }
+// noVariable is the annotation of a flag that has none, since another command has
+// a flag of that name and another type.
+const noVariable = "torc_no_variable"
+
+func hasVariable(f *pflag.Flag) bool {
+	return f.Name != "help" && !f.Hidden && f.Annotations[noVariable] == nil
+}
 
 // newTopic returns a help topic. Its text is written when it is asked for, so
 // that it may tell of all commands.
@@ -102,7 +108,8 @@ func environmentText(root *cobra.Command) string {
 		table.Add(variable(name), "--"+name, rows[name].usage, rows[name].commands)
 	}
 	return `Each flag has a variable, which holds where the flag is not given. An empty
-variable is none; a flag that is a switch takes 1 or 0, true or false.
+variable is none; a flag that is a switch takes 1 or 0, true or false. Only --value
+of replica client has none.
 
 ` + table.String() + `
 NO_COLOR, if not empty, and TERM=dumb do what --no-color does.

@@ -84,6 +84,9 @@ func TestVariablesTakeOneTypeEach(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
 		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !hasVariable(f) {
+				return
+			}
 			v := variable(f.Name)
 			if known, seen := types[v]; seen && known != f.Value.Type() {
 				t.Errorf("%s is a %s of one command and a %s of %s", v, known, f.Value.Type(), c.CommandPath())

@@ -54,6 +54,7 @@ What fails is told on standard output, too: ERROR: message. Exit codes: 0 done;
 	f.add(cmd, "h")
 	flags.Bool("help", false, "this text")
 	flags.BoolVar(&f.value, "value", false, "print the value alone, or NULL")
+	flags.Lookup("value").Annotations = map[string][]string{noVariable: {"true"}}
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long to go on trying")
 	flagsFirst(cmd)
 	return cmd
