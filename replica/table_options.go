@@ -37,7 +37,8 @@ type TableOptions struct {
 	// means torc.DefaultPutTimeout.
 	WriteTimeout time.Duration
 	// Hedge is after how long a silence a read goes to another server, too; a write
-	// does after three times that. 0 means DefaultHedge.
+	// does after three times that. Where calls take longer than a quarter of that
+	// of late, it is four times what they take. 0 means DefaultHedge.
 	Hedge time.Duration
 	// Conns is how many connections to each server are kept while nobody uses them;
 	// 0 means DefaultConns. There are as many as there are calls at a time.

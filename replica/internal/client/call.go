@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -72,11 +73,38 @@ func (c *Client) take(r Request) *call {
 	return k
 }
 
+// hedge returns after how long a silence the request goes to another host, too. Where
+// all take long, since they have much to do, it is later: to ask more of them would
+// not help.
 func (c *Client) hedge(r *Request) time.Duration {
+	least, usual := c.config.Hedge, &c.usualRead
 	if r.writes() {
-		return c.config.HedgeWrite
+		least, usual = c.config.HedgeWrite, &c.usualWrite
 	}
-	return c.config.Hedge
+	if least == 0 {
+		return 0
+	}
+	return max(least, min(hedgeUsual*usual.get(), maxHedge))
+}
+
+const (
+	// hedgeUsual is how many times as long as usual a host may take before it counts
+	// as silent.
+	hedgeUsual = 4
+	// maxHedge bounds what that comes to.
+	maxHedge = time.Second
+)
+
+// usual is how long something has taken of late, about.
+type usual struct{ nanos atomic.Int64 }
+
+func (u *usual) get() time.Duration { return time.Duration(u.nanos.Load()) }
+
+// add counts one more. Of two that come at once one may be lost.
+func (u *usual) add(took time.Duration) {
+	const weight = 16 // of the past, against one
+	was := u.nanos.Load()
+	u.nanos.Store(was + (int64(took)-was)/weight)
 }
 
 // release gives up on what is still waited for, and keeps k for another request. It
@@ -228,6 +256,11 @@ func (k *call) answered(a Answer, now time.Time) (Answer, error) {
 	c := k.client
 	c.learn(&k.request, &a)
 	silent := k.plan.silent(now, c.hedge(&k.request))
+	if took := now.Sub(k.plan.asked[a.Host]); k.request.writes() {
+		c.usualWrite.add(took)
+	} else {
+		c.usualRead.add(took)
+	}
 	k.release()
 	for h := range silent.places() {
 		c.hosts[h].fail(errSilent)

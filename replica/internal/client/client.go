@@ -20,7 +20,8 @@ type Config struct {
 	// Hosts are the servers' addresses, 1 to MaxHosts, host:port each.
 	Hosts []string
 	// Hedge is how long a host may be silent before a read goes to another one,
-	// too, and HedgeWrite the same of a write; 0: as long as it takes.
+	// too, and HedgeWrite the same of a write, or longer where that is what they
+	// take; 0: as long as it takes.
 	Hedge, HedgeWrite time.Duration
 	// Sticky sends reads, as writes, to who answered last; otherwise they are
 	// spread.
@@ -41,6 +42,8 @@ type Client struct {
 	calls    sync.Pool    // of *call
 	sticky   atomic.Int32 // place of who is to be asked for a write
 	degraded atomic.Uint64
+
+	usualRead, usualWrite usual // from asking a host to its answer
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
