@@ -173,6 +173,11 @@ func (n *Node) recallQueued() {
 		n.again(f)
 	}
 	n.queue, n.reads = nil, nil
+	n.recallAsked()
+}
+
+// recallAsked takes back the reads for which a leader was asked that won't answer.
+func (n *Node) recallAsked() {
 	for _, k := range sortedKeys(n.asked) {
 		for _, f := range n.asked[k].flights {
 			n.again(f)

@@ -259,6 +259,7 @@ func (n *Node) reconfigure(g *group, e *raftpb.Entry) {
 func (n *Node) role(g *group, s *raft.SoftState) {
 	lead := msg.ID(s.Lead)
 	if lead != g.lead {
+		n.recallAsked()
 		g.lead = lead
 		g.leadHeard = n.now
 		n.reportSoon, n.standSoon = true, true

@@ -182,6 +182,7 @@ func (n *Node) leaderGone(g *group) {
 	n.sometimes("leader gone")
 	_ = g.raw.ForgetLeader()
 	g.lead = 0
+	n.recallAsked()
 	g.eager = 8
 	before := 0
 	for s := range n.c.Slot {
