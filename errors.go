@@ -41,7 +41,7 @@ var (
 // Error says what was being done, to which member, and since when that member
 // has been failing.
 type Error struct {
-	Op     string    // "get", "put", "delete", "locate", "members", "open", "add", "remove"
+	Op     string    // "get", "put", "delete", "swap", "locate", "members", "open", "add", "remove"
 	Key    string    // the key, if one was concerned
 	Member string    // the host:port of the member, if one was concerned
 	Since  time.Time // when that member began to fail; zero if it is not failing
