@@ -15,14 +15,15 @@
 // # Parts
 //
 //	            primary                     found from it
-//	items       tree by key ─────────────┬─ heap of entries that expire
-//	            entries and graves       └─ heap of graves
-//	records     tree by age ─────────────── clients, each with its records by number
+//	items       tree by key ─────────────┬─ index by key
+//	            entries and graves       ├─ heap of entries that expire
+//	                                     └─ heap of graves
+//	records     pages by age ────────────── clients, each with its records by number
 //	numbers     time, writes, merged, dropped
 //
-// An [Image] has the primary parts alone: both are B-trees of pointers to what
-// never changes, which copy a node when it is first written after the image. A
-// [Loader] finds the rest again. So whatever decides what an operation does must
+// An [Image] has the primary parts alone: a B-tree, and a list of pages, of pointers
+// to what never changes. The state copies a node or a page when it first writes to
+// it after the image. A [Loader] finds the rest again. So whatever decides what an operation does must
 // be found from the primary parts, and where two things may come first, a rule says
 // which: never the order in which they came, or that of a Go map.
 //

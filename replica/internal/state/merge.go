@@ -10,7 +10,7 @@ import (
 
 // merge takes over a write of another lineage, or finds that it has lost.
 func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
-	was, _ := s.items.Get(op.Key)
+	was := s.index[op.Key]
 	old := was.entry()
 	res := msg.Result{Status: msg.OK}
 	if old != nil {

@@ -440,6 +440,9 @@ func compare(t *rapid.T, s *State, m *model) {
 	if _, size := m.sum(true); s.buried != size {
 		t.Fatalf("graves take %d, want %d", s.buried, size)
 	}
+	if len(s.index) != s.items.Len() {
+		t.Fatalf("%d items in the index, %d in the tree", len(s.index), s.items.Len())
+	}
 	if s.Bytes() > s.limits.Bytes {
 		t.Fatalf("%d bytes: at most %d", s.Bytes(), s.limits.Bytes)
 	}
