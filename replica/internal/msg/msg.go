@@ -180,8 +180,9 @@ const (
 // Result is what an operation found and did.
 type Result struct {
 	Status Status
-	// Found tells whether there was an entry at the key, and Old and OldVersion
-	// are its value and version.
+	// Found tells whether there was an entry at the key, and OldVersion is its
+	// version. Old is its value, if the operation read, replaced or removed it: who
+	// was refused doesn't get it.
 	Found      bool
 	Old        []byte
 	OldVersion Version

@@ -23,9 +23,10 @@
 //
 // An [Image] has the primary parts alone: a B-tree, and a list of pages, of pointers
 // to what never changes. The state copies a node or a page when it first writes to
-// it after the image. A [Loader] finds the rest again. So whatever decides what an operation does must
-// be found from the primary parts, and where two things may come first, a rule says
-// which: never the order in which they came, or that of a Go map.
+// it after the image. A [Loader] finds the rest again. So whatever decides what an
+// operation does must be found from the primary parts, and where two things may
+// come first, a rule says which: never the order in which they came, or that of a
+// Go map.
 //
 // # Graves
 //
