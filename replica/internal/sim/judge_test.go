@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/torc-dht/torc/internal/check"
@@ -169,11 +168,16 @@ func (w *world) verify() {
 // history is what clients did and saw, as package check judges it. Every answer
 // tells what was there before, so a write of which nobody knows whether and when it
 // happened had done so when the first answer that found it came; one that nobody
-// found can be left out, as one that never did.
+// found can be left out, as one that never did. Entries that go by themselves are
+// not for this judge.
 func (w *world) history() check.History {
 	type entry struct{ key, value string }
 	found := make(map[entry]time.Duration)
+	expires := make(map[string]bool)
 	for _, c := range w.calls {
+		if c.op.TTL > 0 {
+			expires[c.op.Key] = true
+		}
 		if c.outcome == answered && c.result.Found && !(w.forked && c.labelled()) {
 			e := entry{c.op.Key, string(c.result.Old)}
 			if at, ok := found[e]; !ok || c.ended < at {
@@ -184,7 +188,7 @@ func (w *world) history() check.History {
 	var h check.History
 	for _, c := range w.calls {
 		o, ok := w.operation(c)
-		if !ok {
+		if !ok || expires[c.op.Key] {
 			continue
 		}
 		if o.Op != check.Get && o.Op != check.Delete && (o.Outcome == check.Unknown || o.Labelled) {
@@ -261,12 +265,10 @@ func (w *world) operation(c *call) (o check.Operation, ok bool) {
 }
 
 // end lets the table settle, and judges everything.
-func (w *world) end(t testing.TB) {
-	t.Helper()
+func (w *world) end() {
 	w.quiet()
 	w.readAll()
 	w.verify()
-	w.report(t)
 }
 
 // tally is how calls ended.

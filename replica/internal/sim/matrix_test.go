@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -221,7 +220,8 @@ func TestMatrix(t *testing.T) {
 			var waits, settled []time.Duration
 			var sum tally
 			for seed := range n {
-				got, w := tr.try(t, seed+1)
+				got, w := tr.try(seed + 1)
+				w.report(t)
 				waits = append(waits, got.wait())
 				settled = append(settled, w.settled...)
 				sum.answered, sum.labelled, sum.apart = sum.answered+got.answered, sum.labelled+got.labelled, sum.apart+got.apart
@@ -240,12 +240,12 @@ func TestMatrix(t *testing.T) {
 }
 
 // try does it once.
-func (tr *trial) try(t *testing.T, seed uint64) (tally, *world) {
+func (tr *trial) try(seed uint64) (tally, *world) {
 	c := config{seed: seed, nodes: tr.nodes, clients: 4, pace: 10 * ms, tagged: true, latency: quickly, forks: !tr.deaths}
 	if tr.lossy > 0 {
 		c.latency = lossy(tr.lossy)
 	}
-	w := settled(t, c)
+	w := settled(c)
 	w.run(time.Second)
 	if before := w.since(w.net.Now() - time.Second); before.answered < 100 && tr.lossy == 0 || before.labelled > 0 && !tr.label {
 		w.fail("too little to do before the fault, or labelled already: %v", before)
@@ -261,22 +261,16 @@ func (tr *trial) try(t *testing.T, seed uint64) (tally, *world) {
 	if tr.wait > 0 && got.wait() > tr.wait {
 		w.fail("more than %v: %v", tr.wait, got.longest)
 	}
-	w.end(t)
+	w.end()
 	return got, w
 }
 
 // settled returns a table at work that is one normal epoch of all nodes.
-func settled(t *testing.T, c config) *world {
-	t.Helper()
+func settled(c config) *world {
 	c.seed = max(c.seed, 1)
 	w := started(c)
-	if !w.until(10*time.Second, w.steady) {
-		w.report(t)
-		why := func() string { return fmt.Sprint(w.errs) }
-		if f := w.unsettled(); f != nil {
-			why = f
-		}
-		t.Fatalf("seed %d: the table did not settle at its start: %s", c.seed, why())
+	if !w.until(10*time.Second, w.steady) && !w.failed() {
+		w.fail("not settled at the start: %s", w.unsettled()())
 	}
 	return w
 }

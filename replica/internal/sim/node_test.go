@@ -4,6 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/torc-dht/torc/internal/simnet"
 	"github.com/torc-dht/torc/replica/internal/msg"
 	"github.com/torc-dht/torc/replica/internal/node"
@@ -31,6 +34,7 @@ type server struct {
 	core  *node.Node
 	peers [msg.MaxNodes]simnet.Conn // that were dialed; the zero Conn is none
 
+	context []byte // of the last heartbeat that asks for reads to be confirmed
 	lastRef uint64
 	asked   map[uint64]asked // by ref
 	// Of requests without a number, which get one here.
@@ -81,10 +85,28 @@ func (n *server) Receive(now time.Duration, c simnet.Conn, m any) {
 		for _, f := range n.w.onReceived {
 			f(n, slot, m)
 		}
+		if n.w.cfg.lateConfirm {
+			m = n.confirmLate(m)
+		}
 		n.core.Receive(now, slot, m)
 	case *request:
 		n.do(now, c, m)
 	}
+}
+
+// confirmLate has answers to heartbeats carry the context that was sent last, as
+// they do where a context is used twice.
+func (n *server) confirmLate(m *msg.Message) *msg.Message {
+	late := *m
+	late.Raft = nil
+	for _, r := range m.Raft {
+		if r.GetType() == raftpb.MsgHeartbeatResp && len(r.GetContext()) > 0 {
+			r = proto.Clone(r).(*raftpb.Message)
+			r.Context = n.context
+		}
+		late.Raft = append(late.Raft, r)
+	}
+	return &late
 }
 
 // do hands a request to the core. One that has no number gets it here, so that a
@@ -117,6 +139,11 @@ func (n *server) Drain(p *simnet.Port[any]) {
 	n.core.Drain(&out)
 	for _, o := range out.Send {
 		m := n.w.overTheWire(o.M)
+		for _, r := range m.Raft {
+			if r.GetType() == raftpb.MsgHeartbeat && len(r.GetContext()) > 0 {
+				n.context = r.GetContext()
+			}
+		}
 		for _, f := range n.w.onSent {
 			f(n, o.Slot, m)
 		}

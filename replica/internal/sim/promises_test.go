@@ -69,7 +69,8 @@ func TestOneStartsAlone(t *testing.T) {
 			w.net.Start(a)
 			w.run(time.Duration(rng.IntN(2)*rng.IntN(1000)) * ms)
 		}
-		w.end(t)
+		w.end()
+		w.report(t)
 	}
 }
 
@@ -188,7 +189,7 @@ func TestExpiry(t *testing.T) {
 // A node that comes back is sent everything, and nobody has to wait meanwhile.
 func TestMuchIsSentToWhoComesBack(t *testing.T) {
 	t.Parallel()
-	w := settled(t, config{nodes: 3, pace: 5 * ms, latency: quickly})
+	w := settled(config{nodes: 3, pace: 5 * ms, latency: quickly})
 	for i := range 100 {
 		w.clients[i%3].script = append(w.clients[i%3].script, msg.Op{
 			Kind: msg.Put, Key: fmt.Sprintf("large%d", i), Value: bytes.Repeat([]byte{byte(i)}, 100<<10),
@@ -213,5 +214,6 @@ func TestMuchIsSentToWhoComesBack(t *testing.T) {
 		}
 		t.Logf("back with 10 MB after %v; calls took up to %v", back, w.since(began).wait())
 	}
-	w.end(t)
+	w.end()
+	w.report(t)
 }

@@ -52,8 +52,14 @@ func TestAnything(t *testing.T) {
 			}
 		}
 	}
-	if !t.Failed() {
-		t.Logf("%d seeds\n%s", n, coverage)
+	if t.Failed() {
+		return
+	}
+	t.Logf("%d seeds\n%s", n, coverage)
+	if n >= someSeeds {
+		if missing := slices.DeleteFunc(coverage.Missing(), rarely); len(missing) > 0 {
+			t.Errorf("no seed came by %q", missing)
+		}
 	}
 }
 
@@ -110,9 +116,7 @@ func anything(c config) *world {
 	}
 	w.run(length)
 	w.heal()
-	w.quiet()
-	w.readAll()
-	w.verify()
+	w.end()
 	return w
 }
 
