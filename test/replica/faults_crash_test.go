@@ -56,7 +56,7 @@ func TestStoppedLeader(t *testing.T) {
 			t.Errorf("a server that was told to end exited with %d", code)
 		}
 		<-time.After(aftermath)
-		l.settled(others...)
+		l.joined(others...)
 		back := d.now()
 		l.must(restart(leader))
 		l.settled(l.servers...)
@@ -153,7 +153,7 @@ func TestKilledOneAfterAnother(t *testing.T) {
 			killed = append(killed, leader)
 			<-time.After(aftermath / 2)
 			if len(left) > 1 {
-				l.settled(left...)
+				l.joined(left...)
 			}
 		}
 		for _, s := range killed {
@@ -181,8 +181,9 @@ func TestRejoin(t *testing.T) {
 		l.must(table.Put(t.Context(), fmt.Sprint("bulk-", i), value))
 	}
 	for range times() {
-		_, others := l.leader()
+		leader, others := l.leader()
 		l.must(others[0].Kill())
+		l.joined(leader, others[1])
 		d := l.load()
 		d.onlyCrashes = true
 		at := d.now()

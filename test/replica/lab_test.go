@@ -29,6 +29,7 @@ type lab struct {
 	t       *testing.T
 	cluster *cluster.Cluster
 	servers []*server // by address
+	up      []*server // that were one table when last waited for
 	clients *cluster.Host
 	http    *http.Client // from there
 }
@@ -147,6 +148,7 @@ func (l *lab) one(servers []*server, ok func(*replica.Status) bool) {
 		}
 		return nil
 	})
+	l.up = servers
 }
 
 // leader returns the server that leads, and the others.
@@ -185,7 +187,8 @@ func (l *lab) load() *load {
 		l.t.Cleanup(func() { _ = table.Close() }) // returns nil
 		d.table(table, func() bool { _, degraded := table.Degraded(); return degraded })
 	}
-	<-time.After(warmUp) // the load itself
+	d.warm()
+	l.joined(l.up...) // whatever the machine did meanwhile
 	return d
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type load struct {
 	stopping sync.Once
 	running  sync.WaitGroup
 	clients  int
+	calls    atomic.Int64
 	judge    func() *check.Client // reads all keys once the others are done
 	stalls   []stall              // the watch's
 }
@@ -80,6 +82,7 @@ func (d *load) plain(p *plain) {
 			} else {
 				_, _ = c.Exchange(context.Background(), key, strconv.Itoa(id)+"-"+strconv.Itoa(i)) // recorded
 			}
+			d.calls.Add(1)
 		}
 		_ = p.Close() // returns nil
 	})
@@ -114,8 +117,22 @@ func (d *load) table(table torc.Table, labelled func() bool) {
 				_, _ = c.Get(ctx, key)
 			}
 			cancel()
+			d.calls.Add(1)
 		}
 	})
+}
+
+// warm waits until there was load enough for a while.
+func (d *load) warm() {
+	d.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		calls := d.calls.Load()
+		<-time.After(warmUp) // the load itself
+		if float64(d.calls.Load()-calls) > 2*leastRate*warmUp.Seconds() {
+			return
+		}
+	}
+	d.t.Fatalf("%d calls a second can't be made here: nothing can be said of faults", 2*leastRate)
 }
 
 // ended says whether the load is to stop, after a pause.

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"fmt"
 	"image/color"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -112,7 +112,7 @@ func (thousands) Ticks(least, most float64) []plot.Tick {
 func few(least, most float64, unit string) (ticks []plot.Tick) {
 	for _, t := range (plot.DefaultTicks{}).Ticks(least, most) {
 		if t.Label != "" {
-			t.Label = strings.TrimSuffix(t.Label, ".0") + unit
+			t.Label = fmt.Sprintf("%.3g", t.Value) + unit
 			ticks = append(ticks, t)
 		}
 	}
