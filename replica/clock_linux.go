@@ -6,12 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock is a time that only grows, also while the process is stopped and while the
-// machine sleeps, and that nobody sets.
-func clock() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		panic("replica: no CLOCK_BOOTTIME: " + err.Error()) // Linux has had it since 2.6.39
+// slept is for how long the machine has slept since it was started.
+func slept() time.Duration {
+	var awake, all unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &awake) != nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &all) != nil {
+		return 0 // Linux has had both since 2.6.39
 	}
-	return time.Duration(ts.Nano())
+	return time.Duration(all.Nano() - awake.Nano())
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type serverLoop struct {
 	leader atomic.Int64 // the slot of who leads; -1: none is known
 
 	// What follows is the loop's own.
+	clock   clock
 	core    *node.Node
 	in      batch
 	out     node.Output
@@ -42,7 +44,8 @@ type serverLoop struct {
 func newServerLoop(s *Server, self int, addrs []string, logger *slog.Logger) *serverLoop {
 	l := &serverLoop{inbox: newInbox(), self: self, addrs: addrs, log: logger, client: randomClient()}
 	l.leader.Store(-1)
-	start, wall := clock(), time.Now().UnixMicro()
+	l.clock.adjust()
+	start, wall := l.clock.now(), time.Now().UnixMicro()
 	l.core = node.New(node.Config{
 		Slot: self, Slots: len(addrs),
 		Rand: rand.New(rand.NewChaCha8(randomSeed())),
@@ -96,28 +99,33 @@ func (l *serverLoop) on(f func()) bool {
 
 // run serves until the inbox is closed and empty.
 func (l *serverLoop) run() {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
+	now := l.clock.now()
 	for {
 		open := l.inbox.take(&l.in)
-		now := clock()
+		if l.in.empty() {
+			if !open {
+				l.abandon()
+				return
+			}
+			timer.Reset(l.core.Next() - now)
+			select {
+			case <-l.inbox.wake:
+				// Who else is about to leave something gets to do so: a turn for
+				// many costs little more than a turn for one.
+				runtime.Gosched()
+				continue
+			case <-timer.C:
+				l.clock.adjust()
+			}
+		}
+		now = l.clock.now()
 		l.deliver(now)
 		if l.core.Next() <= now {
 			l.core.Tick(now)
 		}
 		l.carryOut()
-		if !l.in.empty() {
-			continue
-		}
-		if !open {
-			l.abandon()
-			return
-		}
-		timer.Reset(l.core.Next() - now)
-		select {
-		case <-l.inbox.wake:
-		case <-timer.C:
-		}
 	}
 }
 
