@@ -60,8 +60,8 @@ func (t *Table) opened(ctx context.Context) error {
 
 // refresh asks all servers at once for the view, and takes the best of those that
 // come by the time that one has, and a little later.
-func (t *Table) refresh(ctx context.Context, verb string) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (t *Table) refresh(caller context.Context, verb string) error {
+	ctx, cancel := context.WithCancel(caller)
 	type told struct {
 		status Status
 		err    error
@@ -101,7 +101,9 @@ gather:
 		}
 	}
 	if best == nil {
-		t.lose()
+		if caller.Err() == nil {
+			t.lose()
+		}
 		return failed
 	}
 	t.take(best)

@@ -181,10 +181,8 @@ func (c *Client) Do(ctx context.Context, r Request, timeout time.Duration) (Answ
 		case r := <-k.results:
 			now = time.Now()
 			if k.heard(r, now) {
-				if a := &r.answer; labelled(a.Code) && c.degraded.Load() != a.Degraded {
-					c.degraded.Store(a.Degraded)
-				}
-				return k.answered(r.answer, now)
+				k.answered(&r.answer, now)
+				return r.answer, nil
 			}
 		case <-k.timer.C:
 			now = time.Now()
@@ -251,21 +249,20 @@ func (k *call) heard(r result, now time.Time) bool {
 	return false
 }
 
-// answered ends the call with its answer.
-func (k *call) answered(a Answer, now time.Time) (Answer, error) {
+// answered ends the call with its answer, and takes from it what counts for others.
+func (k *call) answered(a *Answer, now time.Time) {
 	c := k.client
-	c.learn(&k.request, &a)
-	silent := k.plan.silent(now, c.hedge(&k.request))
-	if took := now.Sub(k.plan.asked[a.Host]); k.request.writes() {
-		c.usualWrite.add(took)
-	} else {
-		c.usualRead.add(took)
+	c.learn(&k.request, a)
+	took := &c.usualRead
+	if k.request.writes() {
+		took = &c.usualWrite
 	}
+	took.add(now.Sub(k.plan.asked[a.Host]))
+	silent := k.plan.silent(now, c.hedge(&k.request))
 	k.release()
 	for h := range silent.places() {
 		c.hosts[h].fail(errSilent)
 	}
-	return a, nil
 }
 
 // failed ends the call with no answer.
@@ -297,8 +294,9 @@ func (c *Client) Ask(ctx context.Context, host int, r Request, within time.Durat
 	k.timer.Reset(within)
 	select {
 	case r := <-k.results:
-		if now := time.Now(); k.heard(r, now) {
-			return k.answered(r.answer, now)
+		if k.heard(r, time.Now()) {
+			k.release()
+			return r.answer, nil
 		}
 		return k.failed(nil)
 	case <-k.timer.C:

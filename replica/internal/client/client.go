@@ -94,9 +94,6 @@ func (c *Client) Prefer(h int) { c.sticky.Store(int32(h)) }
 // labelled with, or 0 if it was not.
 func (c *Client) Degraded() uint64 { return c.degraded.Load() }
 
-// Failing says since when a host has been failing; zero if it is not.
-func (c *Client) Failing(h int) time.Time { return c.hosts[h].failingSince() }
-
 // choose picks one of the candidates, of which there is at least one: one that isn't
 // failing if there is one; of those the one that is preferred, or else the one with
 // the fewest requests under way.
@@ -135,9 +132,12 @@ func (c *Client) hasBetter(h *host) bool {
 	})
 }
 
-// learn takes from an answer whom to ask next. What a part of the table says of its
-// leader doesn't count while there is somebody better.
+// learn takes from an answer its label, and whom to ask next. What a part of the table
+// says of its leader doesn't count while there is somebody better.
 func (c *Client) learn(r *Request, a *Answer) {
+	if labelled(a.Code) && c.degraded.Load() != a.Degraded {
+		c.degraded.Store(a.Degraded)
+	}
 	to := a.Leader
 	if c.config.Sticky || to < 0 && r.writes() {
 		to = a.Host

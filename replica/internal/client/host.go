@@ -72,8 +72,9 @@ func (h *host) ask(k *call) error {
 	k.conns[h.place] = c
 	if len(k.out) > inlineWrite {
 		out := k.takeOut() // the call may be over before it is written
-		c.written = make(chan struct{})
-		h.client.running.Go(func() { c.write(out, c.written) })
+		written := make(chan struct{})
+		c.written = written
+		h.client.running.Go(func() { c.write(out, written) })
 		h.mu.Unlock()
 		return nil
 	}
