@@ -72,18 +72,16 @@ func (l *leadership) heardFrom(now time.Duration, r *raftpb.Message) {
 	}
 }
 
-// open tells whether the leader may answer: all that was answered before its time
-// is visible to it, and who is about to join a new epoch is in.
+// open tells whether the leader may carry something out: all that was answered
+// before its time is visible to it, and who is about to join a new epoch is in.
 func (n *Node) open(g *group) bool {
 	l := g.lead_
-	if g.applied < l.first {
-		return false
-	}
-	v := g.appliedView()
-	if !v.Lineage.Normal && n.c.RefuseMinority {
-		return false
-	}
-	return n.now >= l.gather || n.gathered(v)
+	return g.applied >= l.first && (n.now >= l.gather || n.gathered(g.appliedView()))
+}
+
+// refuses tells whether clients are not answered, for want of a quorum.
+func (n *Node) refuses(g *group) bool {
+	return n.c.RefuseMinority && !g.appliedView().Lineage.Normal
 }
 
 // gathered tells whether all who could be in the view are.
@@ -105,7 +103,15 @@ func slotIn(v *msg.View, slot int) bool {
 func (n *Node) lead(g *group) {
 	n.mindView(g)
 	n.mindConf(g)
-	if n.open(g) {
+	switch {
+	case !n.open(g):
+	case n.refuses(g):
+		// What others hand over has to get in, or they never can.
+		queue := n.queue
+		n.queue = slices.DeleteFunc(slices.Clone(queue), func(f *flight) bool { return f.op.Kind != msg.Merge })
+		n.propose(g)
+		n.queue = append(n.queue, slices.DeleteFunc(queue, func(f *flight) bool { return f.op.Kind == msg.Merge })...)
+	default:
 		n.propose(g)
 		n.startRounds(g)
 	}
@@ -376,7 +382,7 @@ func (n *Node) propose(g *group) {
 		}
 		batch := slices.Clone(n.queue[:k])
 		for _, f := range batch {
-			f.where = inBatch
+			f.where, f.tried = inBatch, true
 		}
 		clear(ops)
 		l.batches[h.Number] = batch

@@ -63,7 +63,7 @@ func (n *Node) Status() Status {
 		if n.led() {
 			s.Leader = g.lead.Slot()
 		}
-		s.Serving = g.leads() && n.open(g) || !g.leads() && g.member() && n.led()
+		s.Serving = g.leads() && n.open(g) && !n.refuses(g) || !g.leads() && g.member() && n.led()
 		if g.leads() {
 			g.matched(func(id msg.ID, match uint64) { lag[id] = g.last - min(match, g.last) })
 		}
