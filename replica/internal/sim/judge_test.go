@@ -165,21 +165,32 @@ func (w *world) verify() {
 	}
 }
 
-// history is what clients did and saw, as package check judges it. Every answer
-// tells what was there before, so a write of which nobody knows whether and when it
-// happened had done so when the first answer that found it came; one that nobody
-// found can be left out, as one that never did. Entries that go by themselves are
-// not for this judge.
+// history is what clients did and saw, as package check judges it. A write of which
+// nobody knows whether and when it happened had done so when the first answer that
+// found its value came; one whose value nobody found can be left out, as one that
+// never did. With it goes what only says that some entry was in the way, unless it
+// is known which. Entries that go by themselves are not for this judge.
 func (w *world) history() check.History {
 	type entry struct{ key, value string }
-	found := make(map[entry]time.Duration)
+	type write struct {
+		key     string
+		version msg.Version
+	}
+	found := make(map[entry]time.Duration) // when first
+	known := make(map[write]bool)
 	expires := make(map[string]bool)
 	for _, c := range w.calls {
 		if c.op.TTL > 0 {
 			expires[c.op.Key] = true
 		}
-		if c.outcome == answered && c.result.Found && !(w.forked && c.labelled()) {
-			e := entry{c.op.Key, string(c.result.Old)}
+		r := &c.result
+		if c.outcome != answered || r.Status != msg.OK || w.forked && c.labelled() {
+			continue
+		}
+		known[write{c.op.Key, r.Version}] = true
+		if r.Found {
+			known[write{c.op.Key, r.OldVersion}] = true
+			e := entry{c.op.Key, string(r.Old)}
 			if at, ok := found[e]; !ok || c.ended < at {
 				found[e] = c.ended
 			}
@@ -190,6 +201,11 @@ func (w *world) history() check.History {
 		o, ok := w.operation(c)
 		if !ok || expires[c.op.Key] {
 			continue
+		}
+		if o.Outcome == check.Exists || o.Outcome == check.Conflict {
+			if !known[write{c.op.Key, c.result.OldVersion}] {
+				continue
+			}
 		}
 		if o.Op != check.Get && o.Op != check.Delete && (o.Outcome == check.Unknown || o.Labelled) {
 			at, ok := found[entry{c.op.Key, string(c.op.Value)}]

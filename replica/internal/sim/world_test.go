@@ -28,6 +28,7 @@ type config struct {
 	reads        int  // percent of calls
 	mixed        bool // not only swaps: deletes and conditions, too
 	tagged       bool // no writes without a number, which nobody sends again
+	intense      bool // much happens in a short time
 	impatient    bool // clients send again now and then before anybody can have answered
 	bytes        bool // messages are encoded and decoded on their way
 	refuse       bool // minorities refuse to serve
