@@ -80,11 +80,12 @@ func (im *Image) Next(max int) (chunk []byte, last bool) {
 
 // An item is
 //
-//	flags │ key │ [value] │ epoch, seq │ time │ [expires]
+//	flags │ key │ [value] │ epoch, seq │ time │ [expires] │ [client, seq]
 const (
 	itemRemoved = 1 << 0 // and there is no value
 	itemExpires = 1 << 1
-	itemFlags   = 1<<2 - 1
+	itemBy      = 1 << 2
+	itemFlags   = 1<<3 - 1
 )
 
 func appendItem(dst []byte, it *item) []byte {
@@ -94,6 +95,9 @@ func appendItem(dst []byte, it *item) []byte {
 	}
 	if it.expires != 0 {
 		flags |= itemExpires
+	}
+	if it.by.Client != 0 {
+		flags |= itemBy
 	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(len(it.key)))
@@ -105,6 +109,10 @@ func appendItem(dst []byte, it *item) []byte {
 	dst = binary.AppendUvarint(dst, it.time)
 	if it.expires != 0 {
 		dst = binary.AppendUvarint(dst, it.expires)
+	}
+	if it.by.Client != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, it.by.Client)
+		dst = binary.AppendUvarint(dst, it.by.Seq)
 	}
 	return dst
 }

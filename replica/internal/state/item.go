@@ -23,9 +23,20 @@ type item struct {
 	// time is that of the write, and expires when what was put is over (0: never).
 	time, expires uint64
 	removed       bool
+	// by is the operation that wrote it, if it has a name, without what its client
+	// had acknowledged: should another lineage take the write over, it may know it.
+	by msg.OpID
 	// place is where the item is in its timeline; only the state that it belongs
 	// to looks at it.
 	place int
+}
+
+// name is what an operation is known by to others than its client.
+func name(id msg.OpID) msg.OpID {
+	if !remembered(id) {
+		return msg.OpID{}
+	}
+	return msg.OpID{Client: id.Client, Seq: id.Seq}
 }
 
 func (it *item) size() uint64 {
@@ -57,7 +68,7 @@ func (it *item) over(now uint64) bool {
 // grave returns what an entry leaves when it expires. Its version stays: nobody
 // has written.
 func (it *item) grave() *item {
-	return &item{key: it.key, version: it.version, time: it.time, expires: it.expires, removed: true}
+	return &item{key: it.key, version: it.version, time: it.time, expires: it.expires, removed: true, by: it.by}
 }
 
 // timeline is a heap of items, for container/heap. Ties are by key, so that which

@@ -91,6 +91,9 @@ func (l *Loader) item(r *wire.Reader) {
 	if flags&itemExpires != 0 {
 		it.expires = r.Uvarint()
 	}
+	if flags&itemBy != 0 {
+		it.by = msg.OpID{Client: r.Uint64(), Seq: r.Uvarint()}
+	}
 	s := l.s
 	switch {
 	case r.Err() != nil:
@@ -103,6 +106,10 @@ func (l *Loader) item(r *wire.Reader) {
 		return
 	case flags&itemExpires != 0 && it.expires == 0:
 		r.Fail("image has key %q, which expires at no time", it.key)
+		return
+	}
+	if by := it.by; flags&itemBy != 0 && !remembered(by) {
+		r.Fail("image has key %q by an operation without a name", it.key)
 		return
 	}
 	l.key = it.key

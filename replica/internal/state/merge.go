@@ -16,7 +16,7 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 	if old != nil {
 		res.Found, res.OldVersion = true, old.version
 	}
-	it := &item{key: op.Key, time: op.Time, removed: op.Removed}
+	it := &item{key: op.Key, time: op.Time, removed: op.Removed, by: name(op.ID)}
 	if !it.removed {
 		it.value, it.expires = own(op.Value), op.Expires
 	}
@@ -70,30 +70,22 @@ func (s *State) wins(op *msg.Op, was *item) bool {
 // Since returns the last write of each key that was written after f, as Merge
 // operations in order of version: entries, and keys that were removed, or have
 // expired, less than an hour ago. They have f as Fork, and Always as Cond, for a
-// lineage that kept its quorum; for one that didn't, make it IfVersion. Values are
-// shared and must not be changed.
+// lineage that kept its quorum; for one that didn't, make it IfVersion. Their ID is
+// that of the write. Values are shared and must not be changed.
 //
 // It looks at all there is.
 func (s *State) Since(f msg.Point) []*msg.Op {
 	fork := msg.Version{Epoch: f.Epoch.Number, Seq: f.Seq}
 	var ops []*msg.Op
-	place := make(map[msg.Version]*msg.Op)
 	s.items.Scan(func(key string, it *item) bool {
 		if it.version.Compare(fork) > 0 {
-			op := &msg.Op{
-				Kind: msg.Merge, Key: key, Value: it.value, Version: it.version,
+			ops = append(ops, &msg.Op{
+				ID: it.by, Kind: msg.Merge, Key: key, Value: it.value, Version: it.version,
 				Time: it.time, Expires: it.expires, Removed: it.removed, Fork: f,
-			}
-			ops = append(ops, op)
-			place[it.version] = op
+			})
 		}
 		return true
 	})
-	for r := range s.records.ledger.from(0) {
-		if op := place[r.result.Version]; op != nil {
-			op.ID = r.id
-		}
-	}
 	slices.SortFunc(ops, func(a, b *msg.Op) int {
 		return cmp.Or(a.Version.Compare(b.Version), cmp.Compare(a.Key, b.Key))
 	})

@@ -27,6 +27,7 @@ type modelKey struct {
 	version       msg.Version
 	time, expires uint64
 	removed       bool
+	by            msg.OpID
 }
 
 type modelRecord struct {
@@ -66,6 +67,13 @@ func (m *model) get(key string) msg.Result {
 	return msg.Result{Status: msg.OK, Found: true, Old: modelBytes(k.value), OldVersion: k.version}
 }
 
+func modelName(id msg.OpID) msg.OpID {
+	if id.Client == 0 || id.Seq == 0 {
+		return msg.OpID{}
+	}
+	return msg.OpID{Client: id.Client, Seq: id.Seq}
+}
+
 func modelBytes(v string) []byte {
 	if v == "" {
 		return nil
@@ -92,7 +100,7 @@ func (m *model) write(epoch uint64, op *msg.Op) msg.Result {
 	if res.Status != msg.OK {
 		return res
 	}
-	k := modelKey{time: m.now, removed: op.Kind == msg.Delete}
+	k := modelKey{time: m.now, removed: op.Kind == msg.Delete, by: modelName(op.ID)}
 	if !k.removed {
 		k.value, k.expires = string(op.Value), op.Expires
 		if !m.fits(op.Key, k) {
@@ -109,7 +117,7 @@ func (m *model) merge(epoch uint64, op *msg.Op) msg.Result {
 	old := res.Old
 	res.Status, res.Old = msg.OK, nil
 	was, some := m.keys[op.Key]
-	k := modelKey{time: op.Time, removed: op.Removed}
+	k := modelKey{time: op.Time, removed: op.Removed, by: modelName(op.ID)}
 	if !k.removed {
 		k.value, k.expires = string(op.Value), op.Expires
 	}
@@ -283,13 +291,8 @@ func (m *model) since(f msg.Point) []msg.Op {
 			continue
 		}
 		op := msg.Op{
-			Kind: msg.Merge, Key: key, Value: modelBytes(k.value), Version: k.version,
+			ID: k.by, Kind: msg.Merge, Key: key, Value: modelBytes(k.value), Version: k.version,
 			Time: k.time, Expires: k.expires, Removed: k.removed, Fork: f,
-		}
-		for _, r := range m.log {
-			if r.result.Version == k.version {
-				op.ID = r.id
-			}
 		}
 		ops = append(ops, op)
 	}
