@@ -47,7 +47,7 @@ func newServerLoop(s *Server, self int, addrs []string, logger *slog.Logger) *se
 	l.clock.adjust()
 	start, wall := l.clock.now(), time.Now().UnixMicro()
 	l.core = node.New(node.Config{
-		Slot: self, Slots: len(addrs),
+		Slot: self, Slots: len(addrs), Name: func(slot int) string { return addrs[slot] },
 		Rand: rand.New(rand.NewChaCha8(randomSeed())),
 		// Clocks that somebody sets while a server runs move nothing.
 		Wall:           func(now time.Duration) uint64 { return uint64(wall + (now - start).Microseconds()) },

@@ -84,6 +84,8 @@ type Config struct {
 	// Wall returns the time of day in microseconds since 1970, at this node's time
 	// now. It is where the log's time begins, and what people are shown.
 	Wall func(now time.Duration) uint64
+	// Name is what a slot is called in events; nil: by its number.
+	Name func(slot int) string
 	// Tick scales all times; 0 is DefaultTick.
 	Tick time.Duration
 	// Limits are those of what is stored.

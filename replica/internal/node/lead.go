@@ -184,13 +184,13 @@ func (n *Node) tellView(old, v *msg.View) {
 	for _, m := range old.Members {
 		if !v.Has(m) {
 			n.sometimes("ejects")
-			n.event(true, "server %d leaves the view: it doesn't answer", m.Slot())
+			n.event(true, "%s leaves the view: it doesn't answer", n.name(m.Slot()))
 		}
 	}
 	for _, m := range v.Members {
 		if !old.Has(m) {
 			n.sometimes("admits")
-			n.event(false, "server %d enters the view", m.Slot())
+			n.event(false, "%s enters the view", n.name(m.Slot()))
 		}
 	}
 	if v.Lineage.Normal && !old.Lineage.Normal {

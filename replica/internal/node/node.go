@@ -97,6 +97,14 @@ func (n *Node) sometimes(name string) {
 	}
 }
 
+// name is what events call a slot.
+func (n *Node) name(slot int) string {
+	if n.c.Name != nil {
+		return n.c.Name(slot)
+	}
+	return fmt.Sprintf("server %d", slot)
+}
+
 func (n *Node) event(warn bool, format string, args ...any) {
 	n.out.Events = append(n.out.Events, Event{fmt.Sprintf(format, args...), warn})
 }

@@ -93,7 +93,7 @@ func (n *Node) chunk(slot int, m *msg.Message) {
 	if m.Index == 0 {
 		v, err := msg.DecodeView(m.Data)
 		if err != nil {
-			n.event(true, "snapshot from server %d: %v", slot, err)
+			n.event(true, "snapshot from %s: %v", n.name(slot), err)
 			return
 		}
 		a = &arrival{from: m.From, epoch: m.Epoch, index: m.Ref, view: v, load: state.NewLoader(n.c.Limits)}
@@ -103,7 +103,7 @@ func (n *Node) chunk(slot int, m *msg.Message) {
 			return
 		}
 		if err := a.load.Add(m.Data); err != nil {
-			n.event(true, "snapshot from server %d: %v", slot, err)
+			n.event(true, "snapshot from %s: %v", n.name(slot), err)
 			n.coming = nil
 			return
 		}
@@ -112,7 +112,7 @@ func (n *Node) chunk(slot int, m *msg.Message) {
 	if m.Last {
 		st, err := a.load.State()
 		if err != nil {
-			n.event(true, "snapshot from server %d: %v", slot, err)
+			n.event(true, "snapshot from %s: %v", n.name(slot), err)
 			n.coming = nil
 			return
 		}
