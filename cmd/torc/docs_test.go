@@ -73,7 +73,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 	t.Parallel()
 	makefile := readFile(t, "../../Makefile")
 	seen := 0
-	for _, file := range []string{"../../README.md", "../../docs/fleet.md", "../../docs/shard.md"} {
+	for _, file := range []string{"../../README.md", "../../docs/fleet.md", "../../docs/shard.md", "../../docs/replica.md"} {
 		for line := range strings.Lines(readFile(t, file)) {
 			typed, ok := strings.CutPrefix(line, "$ ")
 			if !ok {
@@ -90,7 +90,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 					}
 				case name == "make" && len(args) == 1 && !strings.Contains(makefile, "\n"+args[0]+":"):
 					t.Errorf("%s: %s: there is no such target", file, command)
-				case !slices.Contains([]string{"make", "git", "cd", "export", "./build.sh"}, name):
+				case !slices.Contains([]string{"make", "git", "cd", "export", "./build.sh", "scripts/replica.sh", "curl", "printf"}, name):
 					t.Errorf("%s: %s: nobody has this command", file, command)
 				}
 			}
