@@ -64,24 +64,24 @@ func member(args []string) error {
 	return <-e.Err()
 }
 
-// etcd is a cluster of three members; addrs are what clients are to call.
-type etcd struct{ addrs []string }
+// etcd is a cluster of three members.
+type etcd struct{ members }
 
 func startEtcd(ctx context.Context, c *cluster.Cluster) (*etcd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	const members = 3
+	const n = 3
 	e := &etcd{}
 	var all []string
-	for i := range members {
+	for i := range n {
 		h := c.Host("etcd" + strconv.Itoa(i))
 		e.addrs = append(e.addrs, h.Addr(2379))
 		all = append(all, fmt.Sprintf("%s=http://%s", h.Name, h.Addr(2380)))
 	}
 	var procs []*cluster.Proc
-	for i := range members {
+	for i := range n {
 		h := c.Host("etcd" + strconv.Itoa(i))
 		p, err := h.Start(ctx, cluster.Spec{Name: "etcd", Path: self, Args: []string{
 			memberCommand, "-name", h.Name, "-dir", filepath.Join(c.Dir(), h.Name), "-client", "http://" + e.addrs[i],
@@ -91,6 +91,7 @@ func startEtcd(ctx context.Context, c *cluster.Cluster) (*etcd, error) {
 			return nil, err
 		}
 		procs = append(procs, p)
+		e.pids = append(e.pids, p.Pid())
 	}
 	for _, p := range procs {
 		if _, err := p.WaitLine(ctx, time.Time{}, cluster.Containing(etcdReady)); err != nil {
@@ -100,16 +101,16 @@ func startEtcd(ctx context.Context, c *cluster.Cluster) (*etcd, error) {
 	return e, nil
 }
 
-// clients returns so many, the i-th of which has one connection, to members[i mod
-// all of them].
-func (e *etcd) clients(n int, members []string) (cs []*clientv3.Client, closeAll func(), err error) {
+// clients returns so many, the i-th of which has one connection, to addrs[i mod all of
+// them].
+func (e *etcd) clients(n int, addrs []string) (cs []*clientv3.Client, closeAll func(), err error) {
 	closeAll = func() {
 		for _, c := range cs {
 			_ = c.Close()
 		}
 	}
 	for i := range n {
-		c, err := clientv3.New(clientv3.Config{Endpoints: []string{members[i%len(members)]}, DialTimeout: 10 * time.Second})
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{addrs[i%len(addrs)]}, DialTimeout: 10 * time.Second})
 		if err != nil {
 			closeAll()
 			return nil, nil, err

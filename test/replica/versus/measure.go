@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -22,6 +23,8 @@ type side struct {
 	name string
 	// callers, one for each client; each has a connection of its own.
 	callers []caller
+	// pids are the processes that carry the calls out.
+	pids []int
 
 	turns []turn
 }
@@ -30,6 +33,7 @@ type side struct {
 type turn struct {
 	rate     float64 // calls a second
 	p50, p99 time.Duration
+	cpu      time.Duration // of all servers together, a call
 }
 
 // play has the sides take turns.
@@ -52,6 +56,10 @@ func play(ctx context.Context, o options, sides ...*side) error {
 func (s *side) take(ctx context.Context, d time.Duration) (turn, error) {
 	took := make([][]time.Duration, len(s.callers))
 	errs := make([]error, len(s.callers))
+	had, err := cpu(s.pids)
+	if err != nil {
+		return turn{}, err
+	}
 	var calling sync.WaitGroup
 	start := time.Now()
 	end := start.Add(d)
@@ -70,14 +78,14 @@ func (s *side) take(ctx context.Context, d time.Duration) (turn, error) {
 	}
 	calling.Wait()
 	lasted := time.Since(start)
-	for _, err := range errs {
-		if err != nil {
-			return turn{}, err
-		}
+	has, err := cpu(s.pids)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return turn{}, err
 	}
 	all := slices.Concat(took...)
 	slices.Sort(all)
-	return turn{float64(len(all)) / lasted.Seconds(), all[len(all)/2], all[len(all)*99/100]}, nil
+	n := len(all)
+	return turn{float64(n) / lasted.Seconds(), all[n/2], all[n*99/100], (has - had) / time.Duration(n)}, nil
 }
 
 // median returns the middle one of what of takes from the turns.
@@ -93,6 +101,8 @@ func median[T cmp.Ordered](s *side, of func(turn) T) T {
 func (s *side) rate() float64      { return median(s, func(t turn) float64 { return t.rate }) }
 func (s *side) p50() time.Duration { return median(s, func(t turn) time.Duration { return t.p50 }) }
 func (s *side) p99() time.Duration { return median(s, func(t turn) time.Duration { return t.p99 }) }
+
+func (s *side) cpu() time.Duration { return median(s, func(t turn) time.Duration { return t.cpu }) }
 
 // times returns how many times the rate of b that of a is: the median over turns
 // that came one behind the other.

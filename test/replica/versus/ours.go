@@ -18,29 +18,34 @@ import (
 	"github.com/torc-dht/torc/internal/cluster"
 )
 
-// startOurs runs so many kv-servers, and returns where they are to be called once
-// each answers, without a label. The first listens on the port given, and each other
-// on the next one: two on one port would want one port for their status, too.
-func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n, port int) (addrs []string, err error) {
+// members are the servers of a store: where clients call them, and their processes.
+type members struct {
+	addrs []string
+	pids  []int
+}
+
+// startOurs runs so many kv-servers, and returns once each answers, without a label.
+func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n int) (m members, err error) {
 	for i := range n {
-		addrs = append(addrs, c.Host(name+strconv.Itoa(i)).Addr(port+i))
+		m.addrs = append(m.addrs, c.Host(name+strconv.Itoa(i)).Addr(8081))
 	}
-	for i, addr := range addrs {
+	for i, addr := range m.addrs {
 		h := c.Host(name + strconv.Itoa(i))
 		dir := filepath.Join(c.Dir(), h.Name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, err
+			return m, err
 		}
-		others := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return a == addr })
-		list := strings.Join(append([]string{addr}, others...), "\n") + "\n"
-		if err := os.WriteFile(filepath.Join(dir, "servers.txt"), []byte(list), 0o644); err != nil {
-			return nil, err
+		list := append([]string{addr}, slices.Concat(m.addrs[i+1:], m.addrs[:i])...)
+		if err := os.WriteFile(filepath.Join(dir, "servers.txt"), []byte(strings.Join(list, "\n")+"\n"), 0o644); err != nil {
+			return m, err
 		}
-		if _, err := h.Start(ctx, cluster.Spec{Path: program, Args: []string{"--admin", "off"}, Dir: dir, Addr: addr}); err != nil {
-			return nil, err
+		p, err := h.Start(ctx, cluster.Spec{Path: program, Args: []string{"--admin", "off"}, Dir: dir, Addr: addr})
+		if err != nil {
+			return m, err
 		}
+		m.pids = append(m.pids, p.Pid())
 	}
-	for _, addr := range addrs {
+	for _, addr := range m.addrs {
 		if err := cluster.WaitFor(ctx, addr+" to answer", func() error {
 			c, err := dial(addr)
 			if err != nil {
@@ -49,10 +54,10 @@ func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n,
 			defer c.conn.Close()
 			return c.ask("GET /ready")
 		}); err != nil {
-			return nil, err
+			return m, err
 		}
 	}
-	return addrs, nil
+	return m, nil
 }
 
 // conn is a client of one server, on one connection. It knows just as much of HTTP
