@@ -69,6 +69,8 @@ func (s *Server) ready() error {
 		return nil
 	case st.Epoch == Epoch{}:
 		return errors.New("of no epoch yet: it looks for the others")
+	case st.Degraded && s.RefuseMinority:
+		return errors.New("too few servers are left to be sure that there is one history, and it is to refuse then")
 	case st.Leader == "":
 		return errors.New("nobody is known to lead")
 	}

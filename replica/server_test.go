@@ -287,6 +287,37 @@ func TestForget(t *testing.T) {
 	answers(t, left.addr, "key", "key=1")
 }
 
+// Who is to refuse while too few are left does, until a person says that the others
+// won't come back.
+func TestRefuseMinority(t *testing.T) {
+	t.Parallel()
+	servers := startServers(t, 2, func(s *replica.Server) { s.RefuseMinority = true })
+	awaitNormal(t, servers)
+	lead, others := leader(t, servers)
+	left := others[0]
+	answers(t, lead.addr, "key=1", "key=NIL")
+	lead.end(t)
+	eventually(t, "the one that is left knows that it is alone", func() bool {
+		st, err := left.Status()
+		return err == nil && st.Degraded && !st.Serving
+	})
+	if status, _, body := ask(t, left.addr, "key"); !strings.Contains(status, " 503 ") {
+		t.Errorf("alone it answers %s, %q; want 503", status, body)
+	}
+	if code, body := admin(left, "GET", "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "too few servers") {
+		t.Errorf("GET /readyz: %d %q, want 503 and why", code, body)
+	}
+	eventually(t, "it forgets the one that is gone", func() bool {
+		code, _ := admin(left, "POST", "/forget?server="+lead.addr)
+		return code == http.StatusOK
+	})
+	eventually(t, "it serves", func() bool {
+		st, err := left.Status()
+		return err == nil && st.Serving && !st.Degraded
+	})
+	answers(t, left.addr, "key", "key=1")
+}
+
 func TestAdminOverItsPort(t *testing.T) {
 	t.Parallel()
 	servers := startServers(t, 1, nil)

@@ -186,7 +186,11 @@ func replicaText(st *replica.Status, style terminal.Style) string {
 	case st.Epoch == replica.Epoch{}:
 		fmt.Fprintf(&b, "%s is of no epoch yet: it looks for the others\n", st.Self)
 	case st.Degraded:
-		fmt.Fprintf(&b, "epoch %s, %s\n", style.Accent(terminal.Count(st.Epoch.Number)), style.Bad("degraded since "+textform.Clock(st.Since)+": answers are labelled"))
+		then := "answers are labelled"
+		if !st.Serving {
+			then = "nothing is answered"
+		}
+		fmt.Fprintf(&b, "epoch %s, %s\n", style.Accent(terminal.Count(st.Epoch.Number)), style.Bad("degraded since "+textform.Clock(st.Since)+": "+then))
 	default:
 		fmt.Fprintf(&b, "epoch %s, normal since %s\n", style.Accent(terminal.Count(st.Epoch.Number)), textform.Clock(st.Since))
 	}
