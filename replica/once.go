@@ -92,7 +92,9 @@ func (o *Once) do(ctx context.Context, verb string, r client.Request) (Reply, er
 	if h := last.read(); h >= 0 {
 		c.Prefer(h)
 	} else if len(o.Hosts) > 1 {
-		c.Race(ctx, raceStagger)
+		soon, cancel := context.WithTimeout(ctx, onceHedge)
+		c.Race(soon, raceStagger)
+		cancel()
 	}
 	a, err := c.Do(ctx, r, torc.DefaultPutTimeout)
 	if err != nil || a.Code != http.StatusOK && a.Code != http.StatusNotFound {

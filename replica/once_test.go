@@ -150,7 +150,7 @@ func TestOnceFails(t *testing.T) {
 	t.Parallel()
 	dead := []string{nobody(t), nobody(t)}
 	o := &Once{Hosts: dead, Memory: t.TempDir()}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := o.Swap(ctx, "k", nil)
 	if !errors.Is(err, torc.ErrUnavailable) || errors.Is(err, torc.ErrUnknownOutcome) || !strings.Contains(err.Error(), "refused") {
