@@ -57,12 +57,12 @@ func (h *holding) whole(epoch uint64) {
 }
 
 // leave ends this node's part in its group. What it holds it keeps until it is a
-// member elsewhere; a joiner that has not become one keeps what it came with. From
+// member elsewhere; a joiner on whom nobody counts yet keeps what it came with. From
 // here on it goes by another name: the old one never votes again.
 func (n *Node) leave() {
 	g := n.g
 	n.drop(g)
-	if g.member() || n.old == nil {
+	if g.counted() || n.old == nil {
 		n.old = n.hold(g)
 	}
 	n.g = nil
@@ -92,7 +92,7 @@ func (n *Node) found() {
 	h := n.old
 	if g := n.g; g != nil {
 		n.drop(g)
-		if h == nil || g.member() {
+		if h == nil || g.counted() {
 			h = n.hold(g)
 		}
 		n.g = nil

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -165,6 +166,13 @@ func (g *group) conf() *raftpb.ConfState { return g.confs[len(g.confs)-1].conf }
 func (g *group) member() bool {
 	v := g.view()
 	return v != nil && v.Has(g.id)
+}
+
+// counted tells whether others may count on this node: a view in its log, committed
+// or not, has it as a member. From that entry on nothing was answered that isn't in
+// this log, whether or not this node ever learns that the view has become valid.
+func (g *group) counted() bool {
+	return slices.ContainsFunc(g.views, func(at viewAt) bool { return at.view.Has(g.id) })
 }
 
 // leads tells whether this node is the leader.

@@ -76,7 +76,7 @@ func (l *leadership) heardFrom(now time.Duration, r *raftpb.Message) {
 // before its time is visible to it, and who is about to join a new epoch is in.
 func (n *Node) open(g *group) bool {
 	l := g.lead_
-	return g.applied >= l.first && (n.now >= l.gather || n.gathered(g.appliedView()))
+	return g.applied >= l.first && n.now >= l.gather
 }
 
 // refuses tells whether clients are not answered, for want of a quorum.
@@ -84,7 +84,8 @@ func (n *Node) refuses(g *group) bool {
 	return n.c.RefuseMinority && !g.appliedView().Lineage.Normal
 }
 
-// gathered tells whether all who could be in the view are.
+// gathered tells whether all who could be in the view are. Once they are, nobody is
+// waited for again: who comes later is no reason to answer nobody meanwhile.
 func (n *Node) gathered(v *msg.View) bool {
 	fresh := v.Lineage.Fork.Epoch == (msg.Epoch{}) && !v.Lineage.Normal
 	for s := range n.c.Slots {
@@ -103,6 +104,9 @@ func slotIn(v *msg.View, slot int) bool {
 func (n *Node) lead(g *group) {
 	n.mindView(g)
 	n.mindConf(g)
+	if l := g.lead_; n.now < l.gather && n.gathered(g.appliedView()) {
+		l.gather = n.now
+	}
 	switch {
 	case !n.open(g):
 	case n.refuses(g):
@@ -370,7 +374,7 @@ func (n *Node) propose(g *group) {
 			}
 			if op.Kind == msg.Merge {
 				judged := *op
-				judged.Cond = mergeCond(g.view(), op.Fork.Epoch)
+				judged.Cond = mergeCond(g.view(), op)
 				op = &judged
 			}
 			size += len(op.Key) + len(op.Value)
@@ -406,9 +410,10 @@ func (n *Node) propose(g *group) {
 // later one by the clock wins.
 // Who hands it over can't say: it may be taken over by another lineage than it
 // thought.
-func mergeCond(v *msg.View, fork msg.Epoch) msg.Cond {
+func mergeCond(v *msg.View, op *msg.Op) msg.Cond {
+	fork := op.Fork.Epoch
 	if v.Lineage.Normal && (fork == msg.Epoch{} || fork == v.Lineage.Epoch || slices.Contains(v.Normals, fork)) {
-		return msg.Always
+		return op.Cond
 	}
 	return msg.IfVersion
 }

@@ -121,12 +121,12 @@ func replaces(w msg.Lineage, c *candidate) bool {
 // holds is what this node would found an epoch with.
 func (n *Node) holds() candidate {
 	c := candidate{slot: n.c.Slot}
-	if h := n.old; h != nil {
-		c.lineage, c.term, c.index, c.member = h.view.Lineage, h.term, h.index, h.member
-		return c
-	}
-	if g := n.g; g != nil && g.st != nil {
+	h, g := n.old, n.g
+	switch {
+	case g != nil && g.st != nil && (h == nil || g.counted()):
 		c.lineage, c.term, c.index, c.member = g.view().Lineage, g.lastTerm(), g.last, g.member()
+	case h != nil:
+		c.lineage, c.term, c.index, c.member = h.view.Lineage, h.term, h.index, h.member
 	}
 	return c
 }

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestNothingIsLostWhileOneComesBack kills three of four at each instant while the
+// fourth, which they had ejected, is taken in again, and looks for what was answered
+// when that one counted.
+func TestNothingIsLostWhileOneComesBack(t *testing.T) {
+	t.Parallel()
+	// back returns four servers of which the leader l has ejected number 3, which can
+	// just be heard again.
+	back := func() (w *little, l int) {
+		w = newLittle(t, 4)
+		for s := range 4 {
+			w.start(s)
+		}
+		w.settle(3 * time.Second)
+		l = w.nodes[0].Leader()
+		w.run(time.Second)
+		for s := range 3 {
+			w.sever(s, 3)
+		}
+		w.run(320 * time.Millisecond)
+		for s := range 3 {
+			w.mend(s, 3)
+		}
+		return w, l
+	}
+	in := func(n *Node) bool { return len(n.g.appliedView().Members) == 4 }
+	w, l := back()
+	var takes time.Duration
+	for ; !in(w.nodes[l]); takes += step {
+		w.run(step)
+	}
+	seen := false
+	for wait := takes; wait < takes+time.Millisecond; wait += 4 * step {
+		w, l := back()
+		w.run(takes - 3*time.Millisecond)
+		asked := map[string]uint64{}
+		for d := takes - 3*time.Millisecond; d < wait; d += step {
+			key := fmt.Sprint("k", len(asked))
+			asked[key] = w.put(l, key, "v")
+			w.run(step)
+		}
+		if !in(w.nodes[l]) {
+			continue
+		}
+		seen = true
+		for s := range 3 {
+			w.kill(s)
+		}
+		for key, ref := range asked {
+			if a, ok := w.got[ref]; ok && a.Err == nil {
+				if g := w.want(w.get(3, key), 5*time.Second); string(g.Result.Old) != "v" {
+					t.Errorf("killed %v after it was a member: lost %s, which was answered %+v; now %+v", wait-takes, key, a.Result, g.Result)
+					break
+				}
+			}
+		}
+	}
+	if !seen {
+		t.Error("the other was never a member")
+	}
+}
+
+// TestOpenStaysOpen: a leader that has waited for who was about to join doesn't wait
+// again for one that comes back.
+func TestOpenStaysOpen(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 4)
+	for s := range 4 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	l := w.nodes[0].Leader()
+	s := (l + 1) % 4
+	w.kill(s)
+	w.run(10 * time.Millisecond)
+	w.cut[[2]int{l, s}] = true // the leader hears it, and it doesn't get on
+	w.start(s)
+	w.run(10 * time.Millisecond)
+	w.want(w.put(l, "k", "v"), 20*time.Millisecond)
+}
