@@ -85,7 +85,8 @@ const (
 	itemRemoved = 1 << 0 // and there is no value
 	itemExpires = 1 << 1
 	itemBy      = 1 << 2
-	itemFlags   = 1<<3 - 1
+	itemMayBe   = 1 << 3
+	itemFlags   = 1<<4 - 1
 )
 
 func appendItem(dst []byte, it *item) []byte {
@@ -98,6 +99,9 @@ func appendItem(dst []byte, it *item) []byte {
 	}
 	if it.by.Client != 0 {
 		flags |= itemBy
+	}
+	if it.mayBe {
+		flags |= itemMayBe
 	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(len(it.key)))

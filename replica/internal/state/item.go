@@ -26,6 +26,9 @@ type item struct {
 	// by is the operation that wrote it, if it has a name, without what its client
 	// had acknowledged: should another lineage take the write over, it may know it.
 	by msg.OpID
+	// mayBe tells that the write had a condition, so that elsewhere the same operation
+	// may have done nothing.
+	mayBe bool
 	// place is where the item is in its timeline; only the state that it belongs
 	// to looks at it.
 	place int
@@ -68,7 +71,7 @@ func (it *item) over(now uint64) bool {
 // grave returns what an entry leaves when it expires. Its version stays: nobody
 // has written.
 func (it *item) grave() *item {
-	return &item{key: it.key, version: it.version, time: it.time, expires: it.expires, removed: true, by: it.by}
+	return &item{key: it.key, version: it.version, time: it.time, expires: it.expires, removed: true, by: it.by, mayBe: it.mayBe}
 }
 
 // timeline is a heap of items, for container/heap. Ties are by key, so that which

@@ -82,7 +82,7 @@ func (l *Loader) head(r *wire.Reader) {
 
 func (l *Loader) item(r *wire.Reader) {
 	flags := r.Flags(itemFlags, "an item")
-	it := &item{key: string(r.Bytes(msg.MaxKey, "bytes of a key")), removed: flags&itemRemoved != 0}
+	it := &item{key: string(r.Bytes(msg.MaxKey, "bytes of a key")), removed: flags&itemRemoved != 0, mayBe: flags&itemMayBe != 0}
 	if !it.removed {
 		it.value = own(r.Bytes(msg.MaxValue, "bytes of a value"))
 	}

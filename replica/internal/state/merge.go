@@ -16,7 +16,7 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 	if old != nil {
 		res.Found, res.OldVersion = true, old.version
 	}
-	it := &item{key: op.Key, time: op.Time, removed: op.Removed, by: name(op.ID)}
+	it := &item{key: op.Key, time: op.Time, removed: op.Removed, by: name(op.ID), mayBe: op.Cond != msg.Always}
 	if !it.removed {
 		it.value, it.expires = own(op.Value), op.Expires
 	}
@@ -25,10 +25,11 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 		// Whoever sent it to the other lineage got here, too.
 		res.Status = msg.Superseded
 		return res
-	case op.Cond == msg.IfVersion && s.records.past(op.ID):
-		// It may have been done here as well, before its client went on. Done again
-		// it would come back over what has replaced it since; by the quorum's form it
-		// can't, as the key was touched.
+	case op.Cond != msg.Always && s.records.past(op.ID):
+		// It may have come here as well, before its client went on. If it was done, it
+		// would come back over what has replaced it since; by the quorum's form it
+		// can't, as the key was touched. If it had a condition it may have done nothing
+		// here, and its client was told so.
 		s.dropped++
 		res.Status = msg.Superseded
 		return res
@@ -69,9 +70,10 @@ func (s *State) wins(op *msg.Op, was *item) bool {
 
 // Since returns the last write of each key that was written after f, as Merge
 // operations in order of version: entries, and keys that were removed, or have
-// expired, less than an hour ago. They have f as Fork, and Always as Cond, for a
-// lineage that kept its quorum; for one that didn't, make it IfVersion. Their ID is
-// that of the write. Values are shared and must not be changed.
+// expired, less than an hour ago. They have f as Fork, and as Cond Always, or
+// IfPresent where the write had a condition itself, for a lineage that kept its
+// quorum; for one that didn't, make it IfVersion. Their ID is that of the write.
+// Values are shared and must not be changed.
 //
 // It looks at all there is.
 func (s *State) Since(f msg.Point) []*msg.Op {
@@ -79,8 +81,13 @@ func (s *State) Since(f msg.Point) []*msg.Op {
 	var ops []*msg.Op
 	s.items.Scan(func(key string, it *item) bool {
 		if it.version.Compare(fork) > 0 {
+			cond := msg.Always
+			if it.mayBe {
+				cond = msg.IfPresent
+			}
 			ops = append(ops, &msg.Op{
-				ID: it.by, Kind: msg.Merge, Key: key, Value: it.value, Version: it.version,
+				Cond: cond,
+				ID:   it.by, Kind: msg.Merge, Key: key, Value: it.value, Version: it.version,
 				Time: it.time, Expires: it.expires, Removed: it.removed, Fork: f,
 			})
 		}

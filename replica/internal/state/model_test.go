@@ -28,6 +28,7 @@ type modelKey struct {
 	time, expires uint64
 	removed       bool
 	by            msg.OpID
+	mayBe         bool
 }
 
 type modelRecord struct {
@@ -100,7 +101,7 @@ func (m *model) write(epoch uint64, op *msg.Op) msg.Result {
 	if res.Status != msg.OK {
 		return res
 	}
-	k := modelKey{time: m.now, removed: op.Kind == msg.Delete, by: modelName(op.ID)}
+	k := modelKey{time: m.now, removed: op.Kind == msg.Delete, by: modelName(op.ID), mayBe: op.Cond != msg.Always}
 	if !k.removed {
 		k.value, k.expires = string(op.Value), op.Expires
 		if !m.fits(op.Key, k) {
@@ -117,7 +118,7 @@ func (m *model) merge(epoch uint64, op *msg.Op) msg.Result {
 	old := res.Old
 	res.Status, res.Old = msg.OK, nil
 	was, some := m.keys[op.Key]
-	k := modelKey{time: op.Time, removed: op.Removed, by: modelName(op.ID)}
+	k := modelKey{time: op.Time, removed: op.Removed, by: modelName(op.ID), mayBe: op.Cond != msg.Always}
 	if !k.removed {
 		k.value, k.expires = string(op.Value), op.Expires
 	}
@@ -126,7 +127,7 @@ func (m *model) merge(epoch uint64, op *msg.Op) msg.Result {
 	switch {
 	case op.ID.Client != 0 && m.find(op.ID) >= 0:
 		res.Status = msg.Superseded
-	case op.Cond == msg.IfVersion && op.ID.Client != 0 && op.ID.Seq > 0 && op.ID.Seq <= m.acked(op.ID.Client):
+	case op.Cond != msg.Always && op.ID.Client != 0 && op.ID.Seq > 0 && op.ID.Seq <= m.acked(op.ID.Client):
 		res.Status = msg.Superseded
 		m.dropped++
 	case some && op.Cond == msg.IfVersion && op.Time <= was.time,
@@ -293,6 +294,9 @@ func (m *model) since(f msg.Point) []msg.Op {
 		op := msg.Op{
 			ID: k.by, Kind: msg.Merge, Key: key, Value: modelBytes(k.value), Version: k.version,
 			Time: k.time, Expires: k.expires, Removed: k.removed, Fork: f,
+		}
+		if k.mayBe {
+			op.Cond = msg.IfPresent
 		}
 		ops = append(ops, op)
 	}

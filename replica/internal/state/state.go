@@ -138,7 +138,7 @@ func (s *State) write(epoch uint64, op *msg.Op) msg.Result {
 	if res.Status = check(op, old); res.Status != msg.OK {
 		return res
 	}
-	it := &item{key: op.Key, time: s.now, removed: op.Kind == msg.Delete, by: name(op.ID)}
+	it := &item{key: op.Key, time: s.now, removed: op.Kind == msg.Delete, by: name(op.ID), mayBe: op.Cond != msg.Always}
 	if !it.removed {
 		it.value, it.expires = own(op.Value), op.Expires
 		if !s.room(old, it) {
