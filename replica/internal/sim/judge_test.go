@@ -249,6 +249,10 @@ func (w *world) operation(c *call) (o check.Operation, ok bool) {
 		return o, true
 	case o.Labelled && o.Op == check.Get:
 		return o, false
+	case o.Labelled:
+		// Done or refused, it may be done elsewhere later.
+		o.Outcome = check.Unknown
+		return o, true
 	}
 	switch r.Status {
 	case msg.OK:
