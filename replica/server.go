@@ -1,13 +1,11 @@
 package replica
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -122,13 +120,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.front = front
 	s.loop.Store(loop)
 	links.Start()
+	life, end := context.WithCancel(ctx)
+	defer end()
 	if peers != nil {
-		parts.Go(func() { acceptPeers(peers, s.TLS, links) })
+		parts.Go(func() { acceptPeers(life, peers, s.TLS, links) })
 	}
 	err := front.Serve(ctx, l) // answers those who wait
-	if peers != nil {
-		_ = peers.Close()
-	}
+	end()
 	// Listeners are closed before connections, so that the others see by a refused
 	// connection that this server is gone for good.
 	links.Close()
@@ -188,51 +186,6 @@ func (s *Server) peerAddrs(addrs []string) []string {
 		peers = append(peers, net.JoinHostPort(host, strconv.Itoa(s.PeerPort)))
 	}
 	return peers
-}
-
-// listenBeside listens on another port of where l does.
-func listenBeside(ctx context.Context, l net.Listener, port int) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-}
-
-// prefaceWithin is how long who connects to the peer port may take to say so.
-const prefaceWithin = 2 * time.Second
-
-// acceptPeers hands connections to links, until l is closed.
-func acceptPeers(l net.Listener, config *tls.Config, links *mesh.Mesh) {
-	if config != nil {
-		l = tls.NewListener(l, config)
-	}
-	var greetings sync.WaitGroup
-	defer greetings.Wait()
-	for {
-		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond) // too many files are open; it may pass
-			continue
-		}
-		greetings.Go(func() { greet(c, links) })
-	}
-}
-
-func greet(c net.Conn, links *mesh.Mesh) {
-	_ = c.SetDeadline(time.Now().Add(prefaceWithin))
-	r := bufio.NewReader(c)
-	var preface [len(mesh.Preface)]byte
-	if _, err := io.ReadFull(r, preface[:]); err != nil || string(preface[:]) != mesh.Preface {
-		_ = c.Close()
-		return
-	}
-	_ = c.SetDeadline(time.Time{})
-	links.Accept(c, r)
 }
 
 // Status is how the table stands, as this server sees it. It fails with

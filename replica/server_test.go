@@ -1,7 +1,6 @@
 package replica_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,11 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -157,15 +158,22 @@ func TestPeerPort(t *testing.T) {
 
 	// A client there is hung up on, and so is one that says nothing, when the
 	// server ends.
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(c, "GET key HTTP/1.1\r\n\r\n")
-	if n, err := c.Read(make([]byte, 1)); n > 0 || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a client at the peer port was answered: %d bytes, %v", n, err)
+	for _, says := range []string{"GET key HTTP/1.1\r\n\r\n", ""} {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, says); err != nil {
+			t.Fatal(err)
+		}
+		if says == "" {
+			servers[0].end(t)
+		}
+		if n, err := c.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a client at the peer port that says %q gets %d bytes, %v; want none, and an end", says, n, err)
+		}
 	}
 }
 
