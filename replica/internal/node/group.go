@@ -260,6 +260,9 @@ func (n *Node) reconfigure(g *group, e *raftpb.Entry) {
 	g.confs = append(g.confs, confAt{e.GetIndex(), conf})
 	if l := g.lead_; l != nil {
 		l.confAt = 0
+		// raft looks at reads when a voter answers: those it waits for may be voters
+		// no more, and the leader alone needs no answer.
+		n.recallRounds(l)
 	}
 }
 

@@ -54,11 +54,7 @@ func (n *Node) fall(g *group) {
 			n.again(f)
 		}
 	}
-	for _, k := range sortedKeys(l.rounds) {
-		for _, f := range l.rounds[k].flights {
-			n.again(f)
-		}
-	}
+	n.recallRounds(l)
 	n.recallQueued()
 	n.standSoon = true
 }

@@ -58,6 +58,18 @@ func (n *Node) readConfirmed(g *group, ctx []byte) {
 	n.answerRound(g, r)
 }
 
+// recallRounds has the reads that raft was asked about start anew.
+func (n *Node) recallRounds(l *leadership) {
+	for _, k := range sortedKeys(l.rounds) {
+		r := l.rounds[k]
+		l.asked = append(l.asked, r.askers...)
+		for _, f := range r.flights {
+			n.again(f)
+		}
+	}
+	clear(l.rounds)
+}
+
 // readAsked takes another node's question.
 func (n *Node) readAsked(slot int, m *msg.Message) {
 	if g := n.g; g != nil && g.leads() && g.epoch == m.Epoch {

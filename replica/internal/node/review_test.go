@@ -85,3 +85,37 @@ func TestOpenStaysOpen(t *testing.T) {
 	w.run(10 * time.Millisecond)
 	w.want(w.put(l, "k", "v"), 20*time.Millisecond)
 }
+
+// TestReadsOutliveTheirVoters: two of three die, the second one just as the leader
+// becomes the only voter: the reads that were to be confirmed by it are answered.
+func TestReadsOutliveTheirVoters(t *testing.T) {
+	t.Parallel()
+	seen := false
+	for wait := 2 * time.Millisecond; wait < 4*time.Millisecond; wait += step {
+		w := newLittle(t, 3)
+		for s := range 3 {
+			w.start(s)
+		}
+		w.settle(3 * time.Second)
+		l := w.nodes[0].Leader()
+		w.kill((l + 2) % 3)
+		for end := w.now + wait; w.now < end; w.run(step) {
+			w.get(l, "k")
+		}
+		w.kill((l + 1) % 3)
+		w.run(10 * time.Millisecond)
+		g := w.nodes[l].g
+		if len(g.conf().GetVoters()) > 1 || len(g.conf().GetVotersOutgoing()) > 0 {
+			continue
+		}
+		seen = true
+		for ref := uint64(1); ref <= w.ref; ref++ {
+			if _, ok := w.got[ref]; !ok {
+				t.Fatalf("killed after %v: read %d of %d isn't answered, %d rounds wait", wait, ref, w.ref, len(g.lead_.rounds))
+			}
+		}
+	}
+	if !seen {
+		t.Error("the leader was never the only voter")
+	}
+}
