@@ -41,20 +41,26 @@ type load struct {
 	stalls   []stall              // the watch's
 }
 
-// startLoad starts the clients of these servers.
-func startLoad(t testing.TB, dial dialer, hosts []string) *load {
+// newLoad returns a load without clients.
+func newLoad(t testing.TB, dial dialer, hosts []string) *load {
 	d := &load{t: t, recorder: check.NewRecorder(), began: time.Now(), run: rand.Uint64() >> 32, stop: make(chan struct{})}
 	t.Cleanup(d.halt)
 	d.running.Go(d.watch)
-	for home := range hosts {
-		for range plainEach {
-			d.plain(newPlain(dial, hosts, home))
-		}
-	}
 	d.judge = func() *check.Client {
 		p := newPlain(dial, hosts, 0)
 		t.Cleanup(func() { _ = p.Close() }) // returns nil
 		return d.client(p)
+	}
+	return d
+}
+
+// startLoad starts the clients of these servers.
+func startLoad(t testing.TB, dial dialer, hosts []string) *load {
+	d := newLoad(t, dial, hosts)
+	for home := range hosts {
+		for range plainEach {
+			d.plain(newPlain(dial, hosts, home), 2*time.Millisecond)
+		}
 	}
 	return d
 }
@@ -68,14 +74,14 @@ func (d *load) client(p *plain) *check.Client {
 // key is one of the keys that this load's clients share, and no other's.
 func (d *load) key(i int) string { return fmt.Sprintf("%x-%d", d.run, i) }
 
-// plain starts a client that swaps and reads.
-func (d *load) plain(p *plain) {
+// plain starts a client that swaps and reads, with pauses between.
+func (d *load) plain(p *plain, longest time.Duration) {
 	id := d.clients
 	d.clients++
 	c := d.client(p)
 	d.running.Go(func() {
 		r := rand.New(rand.NewPCG(d.run, uint64(id)))
-		for i := 0; !d.ended(time.Duration(r.IntN(2000)) * time.Microsecond); i++ {
+		for i := 0; !d.ended(time.Duration(r.Int64N(int64(longest) + 1))); i++ {
 			key := d.key(r.IntN(loadKeys))
 			if r.IntN(2) == 0 {
 				_, _ = c.Get(context.Background(), key) // recorded

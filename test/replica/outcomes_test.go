@@ -194,7 +194,11 @@ func (s *outcomes) markdown() string {
 		slices.Sort(r.downtime)
 		slices.Sort(r.before)
 		reach := ""
-		if r.reach > 0 {
+		switch r.reach {
+		case 0:
+		case noDowntime:
+			reach = "none"
+		default:
 			reach = r.reach.String()
 		}
 		n := len(r.downtime)

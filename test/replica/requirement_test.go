@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/torc-dht/torc/internal/check"
 	"github.com/torc-dht/torc/internal/cluster"
 )
 
@@ -64,6 +65,31 @@ func (l *lab) say(s *server, request string) string {
 	b, err := io.ReadAll(c)
 	l.must(err)
 	return string(b)
+}
+
+// TestHeavyLoad has each of four servers asked by 64 clients that make no pause, one
+// server after another, as the requirement's own test does, and judges what all of
+// them got.
+func TestHeavyLoad(t *testing.T) {
+	const clients, lasts = 64, 2 * time.Second
+	l := start(t, cluster.Options{}, 4)
+	for i, s := range l.servers {
+		d := newLoad(t, l.clients.Dial, l.addrs())
+		for range clients {
+			d.plain(newPlain(l.clients.Dial, []string{s.addr}, 0), 0)
+		}
+		for home := range l.servers { // what it was told is to be seen everywhere
+			d.plain(newPlain(l.clients.Dial, l.addrs(), home), 2*time.Millisecond)
+		}
+		<-time.After(lasts) // the load itself
+		h := d.finish()
+		n := count(h, 0, d.now())
+		t.Logf("server %d of 4: %v in %v", i+1, n, lasts)
+		if n.failed > 0 || n.labelled > 0 || n.requests < clients {
+			t.Errorf("server %d of 4, asked by %d clients: %v", i+1, clients, n)
+		}
+		check.Verify(t, h, check.Register)
+	}
 }
 
 // kv runs kv in a folder, and returns what it printed on standard output and its
