@@ -56,6 +56,7 @@ func (n *Node) fall(g *group) {
 	}
 	n.recallRounds(l)
 	n.recallQueued()
+	n.sending = [msg.MaxNodes]*transfer{}
 	n.standSoon = true
 }
 

@@ -135,6 +135,9 @@ func (n *Node) thaw(now time.Duration) {
 	n.alone += slept
 	for i := range n.peers {
 		n.peers[i].heard += slept
+		if t := n.sending[i]; t != nil {
+			t.moved += slept
+		}
 	}
 	if g := n.g; g != nil {
 		g.leadHeard += slept
@@ -261,6 +264,12 @@ func (n *Node) step(slot int, m *msg.Message) {
 			continue
 		}
 		_ = g.raw.Step(r)
+		if r.Snapshot != nil {
+			// At once: what it stands for must not be replaced by another one, or lost
+			// with a connection, before it is taken.
+			n.ready(g)
+			n.coming = nil
+		}
 		if st := g.raw.BasicStatus(); st.Lead == uint64(m.From) {
 			g.leadHeard = n.now
 			n.resetElection(g)
@@ -297,6 +306,7 @@ func (n *Node) Tick(now time.Duration) {
 		_ = g.raw.Campaign()
 	}
 	n.overdue()
+	n.mindTransfers()
 	n.standSoon = true
 	if n.now >= n.nextReport {
 		n.reportSoon = true

@@ -2,8 +2,14 @@ package node
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/torc-dht/torc/replica/internal/msg"
 )
 
 // TestNothingIsLostWhileOneComesBack kills three of four at each instant while the
@@ -118,4 +124,61 @@ func TestReadsOutliveTheirVoters(t *testing.T) {
 	if !seen {
 		t.Error("the leader was never the only voter")
 	}
+}
+
+// loaded returns two servers, of which the first has several chunks of data, and the
+// second has just been started.
+func loaded(t *testing.T) *little {
+	w := newLittle(t, 2)
+	w.start(0)
+	w.run(1300 * time.Millisecond)
+	for i := range 2 * chunkWindow {
+		w.want(w.put(0, fmt.Sprint("big", i), strings.Repeat("v", 2*chunkBytes)), time.Second)
+	}
+	w.start(1)
+	return w
+}
+
+// until runs until a letter is under way that f holds of, and returns it.
+func (w *little) until(f func(letter) bool) letter {
+	w.t.Helper()
+	for end := w.now + 5*time.Second; w.now < end; w.run(step) {
+		if i := slices.IndexFunc(w.mail, f); i >= 0 {
+			return w.mail[i]
+		}
+	}
+	w.t.Fatal("there is no such letter")
+	return letter{}
+}
+
+// TestSnapshotWhoseAcknowledgementsAreLost: the connection back breaks, of which the
+// sender of a snapshot hears nothing.
+func TestSnapshotWhoseAcknowledgementsAreLost(t *testing.T) {
+	t.Parallel()
+	w := loaded(t)
+	w.until(func(l letter) bool { return l.m.Kind == msg.KindChunkOK })
+	w.mail = slices.DeleteFunc(w.mail, func(l letter) bool { return l.from == 1 })
+	w.nodes[1].Disconnected(w.now, 0, false)
+	w.nodes[1].Connected(w.now, 0)
+	w.settle(5 * time.Second)
+}
+
+// TestSnapshotIsTakenAtOnce: another leader begins with one before the node that has
+// got the first has done anything with it.
+func TestSnapshotIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	w := loaded(t)
+	l := w.until(func(l letter) bool {
+		return slices.ContainsFunc(l.m.Raft, func(r *raftpb.Message) bool { return r.Snapshot != nil })
+	})
+	w.run(l.at - w.now)
+	n := w.nodes[1]
+	for _, o := range w.mail {
+		if o.to == 1 && o.at <= l.at {
+			n.Receive(w.now, 0, o.m)
+		}
+	}
+	w.mail = slices.DeleteFunc(w.mail, func(o letter) bool { return o.to == 1 && o.at <= l.at })
+	n.Receive(w.now, 0, &msg.Message{Kind: msg.KindChunk, Epoch: l.m.Epoch, From: l.m.From ^ 4, To: l.m.To, Ref: 1, Data: msg.AppendView(nil, &msg.View{Number: 1})})
+	w.settle(5 * time.Second)
 }

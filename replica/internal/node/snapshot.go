@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -22,9 +24,10 @@ type transfer struct {
 	m     *raftpb.Message
 	view  *msg.View
 	image *state.Image
-	next  uint64 // the number of the next chunk
-	acked uint64 // chunks that have arrived
-	last  bool   // the last one was sent
+	next  uint64        // the number of the next chunk
+	acked uint64        // chunks that have arrived
+	moved time.Duration // when the last of them did
+	last  bool          // the last one was sent
 }
 
 // arrival is a snapshot on its way here.
@@ -46,7 +49,7 @@ func (n *Node) sendSnapshot(g *group, to msg.ID, m *raftpb.Message) {
 		return
 	}
 	n.sometimes("sends a snapshot")
-	n.sending[slot] = &transfer{to: to, index: g.applied, m: m, view: g.appliedView(), image: g.st.Image()}
+	n.sending[slot] = &transfer{to: to, index: g.applied, m: m, view: g.appliedView(), image: g.st.Image(), moved: n.now}
 	n.sendChunks(g, slot)
 }
 
@@ -79,8 +82,29 @@ func (n *Node) chunkOK(slot int, m *msg.Message) {
 	if t == nil || g == nil || g.epoch != m.Epoch || t.to != m.From || t.index != m.Ref {
 		return
 	}
-	t.acked = max(t.acked, m.Index+1)
+	t.acked, t.moved = max(t.acked, m.Index+1), n.now
 	n.sendChunks(g, slot)
+}
+
+// mindTransfers gives snapshots up that don't get on: the receiver can't use them, or
+// its word was lost with a connection whose end nobody told the sender of. While one
+// is under way the log is kept from there on, so none may be for ever.
+func (n *Node) mindTransfers() {
+	for slot, t := range n.sending {
+		if t != nil && n.now-t.moved > n.ticks(stuckTicks) {
+			n.sometimes("gives a snapshot up")
+			n.endTransfer(slot)
+		}
+	}
+}
+
+// endTransfer has raft try again, by and by.
+func (n *Node) endTransfer(slot int) {
+	t := n.sending[slot]
+	n.sending[slot] = nil
+	if g := n.g; g != nil && t != nil {
+		g.raw.ReportSnapshot(uint64(t.to), raft.SnapshotFailure)
+	}
 }
 
 // chunk takes a part of a snapshot.
@@ -152,12 +176,7 @@ func (n *Node) restore(g *group, s *raftpb.Snapshot) {
 // cutOff: what was sent to slot and not acknowledged may be lost.
 func (n *Node) cutOff(slot int) {
 	g := n.g
-	if t := n.sending[slot]; t != nil {
-		n.sending[slot] = nil
-		if g != nil && g.raw != nil {
-			g.raw.ReportSnapshot(uint64(t.to), raft.SnapshotFailure)
-		}
-	}
+	n.endTransfer(slot)
 	if g != nil && g.leads() {
 		g.matched(func(id msg.ID, _ uint64) {
 			if id.Slot() == slot {
