@@ -116,6 +116,8 @@ func (n *Node) found() {
 	} else {
 		n.sometimes("founds afresh")
 		n.logTime, n.logAt = n.c.Wall(n.now), n.now
+		// Who joins before anything was written has to know the time, too.
+		st.Apply(n.highest, n.logTime, &msg.Op{Kind: msg.Expire})
 	}
 	n.g = n.begin(view.Lineage.Epoch, id, st, view)
 	n.reportSoon = true
