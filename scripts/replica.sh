@@ -33,10 +33,12 @@ program() {
 
 # pid prints the process of this folder's server, and fails if it doesn't run.
 pid() {
-	local id
+	local id what
 	read -r id 2>/dev/null <kv-server.pid || return 1
-	# The number may be another program's by now.
-	[[ $(ps -p "$id" -o args= 2>/dev/null) == *kv-server* ]] && printf '%s\n' "$id"
+	# The number may be another program's by now, and a dead process (Z) is there
+	# until somebody asks for its end.
+	what=$(ps -p "$id" -o stat=,args= 2>/dev/null) || return 1
+	[[ $what == *kv-server* && $what != Z* ]] && printf '%s\n' "$id"
 }
 
 # self prints the first address in servers.txt.

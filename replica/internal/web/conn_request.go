@@ -244,12 +244,19 @@ func (c *conn) write() bool {
 }
 
 // armWrite sees to it that a write that begins now may take the time-out, and up
-// to a quarter more.
+// to a quarter more; or, when the server ends, what is left to those who don't read.
 func (c *conn) armWrite(now time.Time) {
 	if left := c.writeBy.Sub(now); left < c.WriteTimeout {
-		c.writeBy = now.Add(c.WriteTimeout + c.WriteTimeout/4)
-		_ = c.nc.SetWriteDeadline(c.writeBy) // fails where the write will
+		c.setWriteBy(now.Add(c.WriteTimeout + c.WriteTimeout/4))
 	}
+	if c.closing.Load() { // looked at behind the rest: stop sets a deadline, too
+		c.setWriteBy(now.Add(shutdownGrace))
+	}
+}
+
+func (c *conn) setWriteBy(t time.Time) {
+	c.writeBy = t
+	_ = c.nc.SetWriteDeadline(t) // fails where the write will
 }
 
 // linger ends our side and reads what the client still sends, for a while: to

@@ -45,7 +45,8 @@ const (
 	// than three quarters of MaxConns are there: those who hold connections and do
 	// nothing with them are to go first.
 	crowdedShare = 10
-	// shutdownGrace is for requests that are half here when the server ends.
+	// shutdownGrace is for requests that are half here when the server ends, and for
+	// answers that are half read.
 	shutdownGrace = time.Second
 	// lingerTime and lingerBytes are what is read and thrown away of a client that
 	// goes on sending when it was refused: closing at once would take from it the
@@ -159,7 +160,8 @@ func (s *Server) prepare() {
 // Serve accepts connections on l, which may be a TLS listener and which it
 // closes, until ctx is done. Then connections that wait for a request are closed,
 // requests that are here are carried out and answered, those that are half here
-// have a second to arrive, and Serve returns nil when all connections are gone.
+// have a second to arrive, and answers one to be read, and Serve returns nil when
+// all connections are gone.
 // An error is that of l, and comes when all connections are gone, too. A Server
 // may serve several listeners at once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -269,6 +271,7 @@ func (v *serving) stop() {
 			_ = c.nc.SetReadDeadline(now)
 		} else {
 			_ = c.nc.SetReadDeadline(now.Add(shutdownGrace))
+			_ = c.nc.SetWriteDeadline(now.Add(shutdownGrace))
 		}
 	}
 }

@@ -186,6 +186,29 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// Who doesn't read his answer doesn't keep the server from ending, whether it was
+// being written then or is later.
+func TestShutdownBeforeUnreadAnswers(t *testing.T) {
+	t.Parallel()
+	m := &memory{before: func(op *msg.Op) error {
+		if op.Key == "wait" {
+			time.Sleep(1500 * time.Millisecond)
+		}
+		return nil
+	}}
+	bubble(t, &Server{Backend: m}, func(t *testing.T, p *pipes, stop func()) {
+		for _, key := range []string{"foo", "wait"} {
+			_, _ = io.WriteString(p.dial(t), "GET /"+key+" HTTP/1.1\r\n"+host+"\r\n")
+		}
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if took, want := time.Since(began), 1500*time.Millisecond+shutdownGrace; took != want {
+			t.Errorf("Serve took %s to end, and not %s", took, want)
+		}
+	})
+}
+
 // What ends a listener ends Serve, which says so.
 func TestListenerFails(t *testing.T) {
 	t.Parallel()
