@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,13 +40,14 @@ func compare(ctx context.Context, o options) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d cores, %d turns of %v each; etcd %s, fsync off.\n\n", runtime.NumCPU(), o.turns, o.turn, etcdVersion())
+	fmt.Fprintf(&b, preamble, runtime.NumCPU(), etcdVersion(), o.clients, o.turn, o.turns)
 	writes, err := r.writes(ctx)
 	if err != nil {
 		return "", err
 	}
-	b.WriteString(writes)
-	// The four come last, so that nothing runs in vain before.
+	if err := r.three.stop(); err != nil {
+		return "", err
+	}
 	if r.four, err = startOurs(ctx, c, program, "f", 4); err != nil {
 		return "", err
 	}
@@ -53,14 +55,17 @@ func compare(ctx context.Context, o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b.String() + "\n" + reads, nil
+	return b.String() + writes + reads, nil
 }
 
-// writes compares swaps on three servers, and on one, with etcd's puts. Processor time
-// is that of all servers together, for one call.
+const preamble = `<!-- Written by go run . in test/replica/versus; change it there. -->
+# A replica table beside etcd
+
+All on one machine with %d cores, clients and servers, over loopback: what is slow here is slow because cores are short. etcd is version %s, with its server embedded in a process for each member, fsync off as ours writes nothing to disk, and asked by its own client. %d clients make one request at a time each, on a connection of their own, the first to the first server, the second to the second, and so on. The contenders take turns of %v, %d of each; what is shown is the median turn. Processor time is what all servers of a contender together have had, for one request: it says more than rates do where others are at work on the machine.
+`
+
+// writes compares swaps on three servers, and on one, with etcd's puts.
 func (r *run) writes(ctx context.Context) (string, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| writes | %d clients | p50 | p99 | processor time of the servers | 1 client: p50 | p99 |\n|---|--:|--:|--:|--:|--:|--:|\n", r.o.clients)
 	many, err := r.writers(ctx, r.o.clients)
 	if err != nil {
 		return "", err
@@ -69,8 +74,18 @@ func (r *run) writes(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `
+## Writes
+
+Ours are swaps, which return the old value; etcd's are puts. Keys are 1,000, values have %d bytes.
+
+| | %d clients | times | p50 | p99 | processor time | 1 client: p50 | p99 |
+|---|--:|--:|--:|--:|--:|--:|--:|
+`, len(value), r.o.clients)
 	for i, s := range many {
-		fmt.Fprintf(&b, "| %s | %.0f/s | %v | %v | %v | %v | %v |\n", s.name, s.rate(), micro(s.p50()), micro(s.p99()), micro(s.cpu()), micro(one[i].p50()), micro(one[i].p99()))
+		fmt.Fprintf(&b, "| %s | %s/s | %.2f | %v | %v | %v | %v | %v |\n", s.name, grouped(s.rate()), times(s, many[0]),
+			micro(s.p50()), micro(s.p99()), micro(s.cpu()), micro(one[i].p50()), micro(one[i].p99()))
 	}
 	fmt.Fprintf(&b, "\nSwaps on 3 servers are %.1f times etcd's puts. With one client they take %v more than on a single server.\n",
 		times(many[0], many[2]), micro(one[0].p50()-one[1].p50()))
@@ -155,9 +170,16 @@ func (r *run) reads(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "| linearizable reads | %d clients | p50 | p99 | processor time of the servers |\n|---|--:|--:|--:|--:|\n", r.o.clients)
+	fmt.Fprintf(&b, `
+## Linearizable reads
+
+%d clients that all ask one server, and that are spread over all of them.
+
+| | GET/s | times | p50 | p99 | processor time |
+|---|--:|--:|--:|--:|--:|
+`, r.o.clients)
 	for _, s := range sides {
-		fmt.Fprintf(&b, "| %s | %.0f/s | %v | %v | %v |\n", s.name, s.rate(), micro(s.p50()), micro(s.p99()), micro(s.cpu()))
+		fmt.Fprintf(&b, "| %s | %s | %.2f | %v | %v | %v |\n", s.name, grouped(s.rate()), times(s, sides[0]), micro(s.p50()), micro(s.p99()), micro(s.cpu()))
 	}
 	return b.String(), nil
 }
@@ -182,6 +204,15 @@ func (r *run) fill(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// grouped writes a number as 12,345.
+func grouped(x float64) string {
+	s := strconv.Itoa(int(x + 0.5))
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func micro(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

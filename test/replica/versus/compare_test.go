@@ -29,12 +29,21 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| swaps, 3 servers |", "| etcd's puts, 3 members |", "| from server 4 of 4 |", "times etcd's puts"} {
+	for _, want := range []string{"| swaps, 3 servers | ", "| etcd's puts, 3 members | ", "| from server 4 of 4 |", "times etcd's puts"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
 	t.Log("\n" + text)
+}
+
+func TestGrouped(t *testing.T) {
+	t.Parallel()
+	for x, want := range map[float64]string{0: "0", 999.4: "999", 1000: "1,000", 123456: "123,456", 1234567: "1,234,567"} {
+		if got := grouped(x); got != want {
+			t.Errorf("%v is %q, want %q", x, got, want)
+		}
+	}
 }
 
 func TestEtcd(t *testing.T) {

@@ -8,7 +8,7 @@
 // disk either, and everything else is as it comes. Every side is asked by as many
 // connections, each to one server, by clients that wait for an answer before they ask
 // again; etcd by its own client. Sides take turns of a second, so what else the
-// machine does meets all of them; what is shown is the median turn.
+// machine does meets all of them; what is shown is the median turn. It writes docs/figures/replica.md.
 //
 // A write is a swap to ours, which returns the old value, and a put to etcd. All
 // reads are linearizable.

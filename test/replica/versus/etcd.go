@@ -80,7 +80,6 @@ func startEtcd(ctx context.Context, c *cluster.Cluster) (*etcd, error) {
 		e.addrs = append(e.addrs, h.Addr(2379))
 		all = append(all, fmt.Sprintf("%s=http://%s", h.Name, h.Addr(2380)))
 	}
-	var procs []*cluster.Proc
 	for i := range n {
 		h := c.Host("etcd" + strconv.Itoa(i))
 		p, err := h.Start(ctx, cluster.Spec{Name: "etcd", Path: self, Args: []string{
@@ -90,10 +89,9 @@ func startEtcd(ctx context.Context, c *cluster.Cluster) (*etcd, error) {
 		if err != nil {
 			return nil, err
 		}
-		procs = append(procs, p)
-		e.pids = append(e.pids, p.Pid())
+		e.add(p)
 	}
-	for _, p := range procs {
+	for _, p := range e.procs {
 		if _, err := p.WaitLine(ctx, time.Time{}, cluster.Containing(etcdReady)); err != nil {
 			return nil, err
 		}

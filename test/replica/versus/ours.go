@@ -22,6 +22,20 @@ import (
 type members struct {
 	addrs []string
 	pids  []int
+	procs []*cluster.Proc
+}
+
+func (m *members) add(p *cluster.Proc) {
+	m.procs, m.pids = append(m.procs, p), append(m.pids, p.Pid())
+}
+
+// stop ends them, so that they take no time from others.
+func (m *members) stop() error {
+	var errs []error
+	for _, p := range m.procs {
+		errs = append(errs, p.Kill())
+	}
+	return errors.Join(errs...)
 }
 
 // startOurs runs so many kv-servers, and returns once each answers, without a label.
@@ -43,7 +57,7 @@ func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n 
 		if err != nil {
 			return m, err
 		}
-		m.pids = append(m.pids, p.Pid())
+		m.add(p)
 	}
 	for _, addr := range m.addrs {
 		if err := cluster.WaitFor(ctx, addr+" to answer", func() error {
