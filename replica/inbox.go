@@ -7,15 +7,23 @@ import (
 	"github.com/torc-dht/torc/replica/internal/msg"
 )
 
+// maxHeld is how many bytes of one server's messages may be in the inbox before it
+// takes more: some milliseconds' work for the loop, and little beside the table. What
+// comes above that waits in the connection and at its other end, which bounds it.
+const maxHeld = 8 << 20
+
 // inbox is where other goroutines leave what is for the loop. The loop takes all
-// that is there at once, and is woken once for however much that is.
+// that is there at once, and is woken once for however much that is. What can be
+// there is bounded: by how many clients there may be, and by maxHeld.
 type inbox struct {
-	wake chan struct{} // has room for one
+	wake  chan struct{} // has room for one
+	taken sync.Cond     // on mu: what was there is taken, or closed is set
 
 	mu struct {
 		sync.Mutex
 		batch  batch
-		asleep bool // the loop waits for wake
+		held   [msg.MaxNodes]int // bytes in batch.events, by the slot they are from
+		asleep bool              // the loop waits for wake
 		closed bool
 	}
 }
@@ -35,7 +43,11 @@ type call struct {
 	done   chan struct{} // has room for one
 }
 
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+func newInbox() *inbox {
+	b := &inbox{wake: make(chan struct{}, 1)}
+	b.taken.L = &b.mu
+	return b
+}
 
 // addCall leaves a client's operation for the loop, and says whether the loop will
 // see it.
@@ -48,12 +60,22 @@ func (b *inbox) addCall(c *call) bool {
 	return true
 }
 
-// addEvent leaves what other servers sent, or what became of connections to them.
+// addEvent leaves what other servers sent, or what became of connections to them. It
+// waits while too much of what the same server sent is there.
 func (b *inbox) addEvent(e mesh.Event) {
-	if b.lockOpen() {
-		b.mu.batch.events = append(b.mu.batch.events, e)
-		b.unlockAndWake()
+	b.mu.Lock()
+	if r, ok := e.(mesh.Received); ok {
+		for b.mu.held[r.Slot] >= maxHeld && !b.mu.closed {
+			b.taken.Wait()
+		}
+		b.mu.held[r.Slot] += r.Size
 	}
+	if b.mu.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.mu.batch.events = append(b.mu.batch.events, e)
+	b.unlockAndWake()
 }
 
 // addVisit leaves what shall be run on the loop, and says whether it will be.
@@ -100,6 +122,8 @@ func (b *inbox) take(into *batch) (open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	*into, b.mu.batch = b.mu.batch, *into
+	b.mu.held = [msg.MaxNodes]int{}
+	b.taken.Broadcast()
 	b.mu.asleep = into.empty()
 	return !b.mu.closed
 }
@@ -108,6 +132,7 @@ func (b *inbox) take(into *batch) (open bool) {
 func (b *inbox) close() {
 	b.mu.Lock()
 	b.mu.closed = true
+	b.taken.Broadcast()
 	b.mu.Unlock()
 	b.signal()
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/torc-dht/torc/replica/internal/mesh"
 )
 
 // What is left while the loop works is taken at once, and wakes nobody.
@@ -85,6 +87,37 @@ func TestInboxLosesNoWakeUp(t *testing.T) {
 		}
 		if taken != callers*each {
 			t.Errorf("%d calls were taken, want %d", taken, callers*each)
+		}
+	})
+}
+
+// A server that sends faster than the loop works waits, and the others don't. That
+// the inbox is closed lets it go.
+func TestInboxHoldsSoMuchOfEachServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newInbox()
+		var in batch
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			for range 5 {
+				b.addEvent(mesh.Received{Slot: 1, Size: maxHeld})
+			}
+		})
+		synctest.Wait()
+		b.addEvent(mesh.Received{Slot: 2, Size: 1})
+		b.addEvent(mesh.Connected{Slot: 1})
+		for _, want := range []int{3, 1, 1} {
+			b.take(&in)
+			if len(in.events) != want {
+				t.Errorf("taken are %d events, want %d", len(in.events), want)
+			}
+			synctest.Wait()
+		}
+		b.close() // with one in it, and one that waits
+		sending.Wait()
+		if b.take(&in); len(in.events) != 1 {
+			t.Errorf("a closed inbox has %d events, want the one from before", len(in.events))
 		}
 	})
 }

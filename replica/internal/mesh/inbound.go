@@ -62,7 +62,7 @@ func (m *Mesh) receive(c net.Conn, early []byte) {
 	}
 	_ = c.SetDeadline(time.Time{})
 	p.hear()
-	err = newFrames(msg.MaxMessage, f.rest()).messages(c, func(ms []*msg.Message) { m.event(Received{p.slot, ms}) })
+	err = newFrames(msg.MaxMessage, f.rest()).messages(c, func(ms []*msg.Message, size int) { m.event(Received{p.slot, ms, size}) })
 	if errors.Is(err, errFrame) {
 		m.remarks.warn(m.log, p.addr, "what a node sends can't be read: do both run the same torc?", "peer", p.addr, "err", err)
 		return
@@ -95,11 +95,12 @@ func (f *frames) read(c net.Conn) ([]byte, error) {
 var errFrame = errors.New("no message")
 
 // messages reads until c ends, and hands over all messages that one Read brings to
-// an end together.
-func (f *frames) messages(c net.Conn, hand func([]*msg.Message)) error {
+// an end together, with how many bytes they were.
+func (f *frames) messages(c net.Conn, hand func(ms []*msg.Message, size int)) error {
 	var readErr error
 	for {
 		var all []*msg.Message
+		size := 0
 		for {
 			body, err := f.next()
 			var one *msg.Message
@@ -108,17 +109,17 @@ func (f *frames) messages(c net.Conn, hand func([]*msg.Message)) error {
 			}
 			if err != nil {
 				if len(all) > 0 {
-					hand(all)
+					hand(all, size)
 				}
 				return fmt.Errorf("%w: %w", errFrame, err)
 			}
 			if body == nil {
 				break
 			}
-			all = append(all, one)
+			all, size = append(all, one), size+len(body)
 		}
 		if len(all) > 0 {
-			hand(all)
+			hand(all, size)
 		}
 		if readErr != nil {
 			return readErr

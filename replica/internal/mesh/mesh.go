@@ -52,10 +52,12 @@ type Disconnected struct {
 	Refused bool
 }
 
-// Received: the messages came from Slot, in this order. They are the receiver's.
+// Received: the messages came from Slot, in this order, and were Size bytes. They are
+// the receiver's.
 type Received struct {
 	Slot     int
 	Messages []*msg.Message
+	Size     int
 }
 
 func (Connected) event()    {}
