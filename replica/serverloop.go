@@ -13,6 +13,7 @@ import (
 	"github.com/torc-dht/torc/replica/internal/mesh"
 	"github.com/torc-dht/torc/replica/internal/msg"
 	"github.com/torc-dht/torc/replica/internal/node"
+	"github.com/torc-dht/torc/replica/internal/numbers"
 	"github.com/torc-dht/torc/replica/internal/web"
 )
 
@@ -34,8 +35,8 @@ type serverLoop struct {
 	out     node.Output
 	sends   [msg.MaxNodes][]*msg.Message // scratch, by slot
 	waiting waiting
-	client  uint64 // what this process is called as a client
-	numbers numbers
+	client  uint64          // what this process is called as a client
+	numbers numbers.Numbers // of the operations that are called by it
 	counts  counts
 }
 
@@ -147,8 +148,9 @@ func (l *serverLoop) deliver(now time.Duration) {
 		number := uint64(0)
 		if op := c.op; op.Kind != msg.Get && op.ID.Client == 0 {
 			// This server may have to send it twice, if its client doesn't.
-			number = l.numbers.next()
-			op.ID = msg.OpID{Client: l.client, Seq: number, Acked: l.numbers.acked}
+			var acked uint64
+			number, acked = l.numbers.Next()
+			op.ID = msg.OpID{Client: l.client, Seq: number, Acked: acked}
 		}
 		l.core.Do(now, l.waiting.add(c, number), c.op)
 	}
@@ -189,7 +191,7 @@ func (l *serverLoop) carryOut() {
 // end lets who waits for a call go on.
 func (l *serverLoop) end(c *call, number uint64, r msg.Result, err error) {
 	if number != 0 {
-		l.numbers.end(number)
+		l.numbers.End(number)
 	}
 	l.counts.note(c.op.Kind, r.Status, err)
 	c.result, c.err = r, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
+	"github.com/torc-dht/torc/replica/internal/numbers"
 )
 
 // Config says whom a client asks, and how. Its zero values are the defaults.
@@ -49,11 +50,10 @@ type Client struct {
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of this client
 
-	numbers struct { // of writes
-		client uint64 // never 0
+	name    uint64 // by which servers know the client's writes; never 0
+	numbers struct {
 		sync.Mutex
-		last uint64
-		open []uint64 // not ended, ascending
+		numbers.Numbers // of writes
 	}
 }
 
@@ -63,8 +63,8 @@ func New(config Config) *Client {
 	c.config.Hosts = slices.Clone(config.Hosts)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.calls.New = func() any { return newCall(c) }
-	for c.numbers.client == 0 {
-		c.numbers.client = rand.Uint64()
+	for c.name == 0 {
+		c.name = rand.Uint64()
 	}
 	for i, addr := range c.config.Hosts {
 		c.hosts = append(c.hosts, newHost(c, i, addr))
@@ -162,9 +162,8 @@ func (c *Client) number() msg.OpID {
 	n := &c.numbers
 	n.Lock()
 	defer n.Unlock()
-	n.last++
-	n.open = append(n.open, n.last)
-	return msg.OpID{Client: n.client, Seq: n.last, Acked: n.open[0] - 1}
+	number, acked := n.Next()
+	return msg.OpID{Client: c.name, Seq: number, Acked: acked}
 }
 
 // done says that a write has its answer, or was given up. The next writes tell the
@@ -174,7 +173,5 @@ func (c *Client) done(id msg.OpID) {
 	n := &c.numbers
 	n.Lock()
 	defer n.Unlock()
-	if i, ok := slices.BinarySearch(n.open, id.Seq); ok {
-		n.open = slices.Delete(n.open, i, i+1)
-	}
+	n.End(id.Seq)
 }

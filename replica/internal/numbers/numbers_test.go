@@ -1,4 +1,4 @@
-package replica
+package numbers
 
 import (
 	"maps"
@@ -12,18 +12,19 @@ import (
 func TestNumbersAckedBelowTheFirstThatGoesOn(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var n numbers
+		var n Numbers
 		under := map[uint64]bool{}
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
 			if len(under) == 0 || rapid.IntRange(0, 2).Draw(t, "begin") > 0 {
-				number := n.next()
-				if number != n.last || under[number] {
-					t.Fatalf("the number %d came after %d", number, n.last)
+				was := n.last
+				number, acked := n.Next()
+				if number != was+1 || acked != n.acked {
+					t.Fatalf("the number %d came after %d, with %d acked of %d", number, was, acked, n.acked)
 				}
 				under[number] = true
 			} else {
 				number := rapid.SampledFrom(sorted(under)).Draw(t, "end")
-				n.end(number)
+				n.End(number)
 				delete(under, number)
 			}
 			want := n.last
@@ -42,9 +43,13 @@ func sorted(set map[uint64]bool) []uint64 {
 }
 
 func TestNumbersReuseTheirMemory(t *testing.T) {
-	var n numbers
-	n.end(n.next())
-	if got := testing.AllocsPerRun(1000, func() { n.end(n.next()) }); got != 0 {
+	var n Numbers
+	use := func() {
+		number, _ := n.Next()
+		n.End(number)
+	}
+	use()
+	if got := testing.AllocsPerRun(1000, use); got != 0 {
 		t.Errorf("%v allocations for a number", got)
 	}
 }

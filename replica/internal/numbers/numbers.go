@@ -1,8 +1,9 @@
-package replica
+package numbers
 
-// numbers are those of one client's operations: it hands them out, from 1, and
-// knows up to which of them all have ended.
-type numbers struct {
+// Numbers are those of one client's operations: it hands them out, from 1, and
+// knows up to which of them all have ended. The zero value has handed out none. It
+// is for one goroutine at a time.
+type Numbers struct {
 	last  uint64 // that was handed out
 	acked uint64 // it and all below it have ended
 	// ended has a place for each number above acked, by its lowest bits; its length
@@ -10,17 +11,17 @@ type numbers struct {
 	ended []bool
 }
 
-// next hands out a number.
-func (n *numbers) next() uint64 {
+// Next hands out a number, and says up to which of those before it all have ended.
+func (n *Numbers) Next() (number, acked uint64) {
 	n.last++
 	if n.last-n.acked > uint64(len(n.ended)) {
 		n.grow()
 	}
-	return n.last
+	return n.last, n.acked
 }
 
-// end notes that the operation of a number has ended, which it does once.
-func (n *numbers) end(number uint64) {
+// End notes that the operation of a number has ended, which it does once.
+func (n *Numbers) End(number uint64) {
 	mask := uint64(len(n.ended) - 1)
 	n.ended[number&mask] = true
 	for n.acked < n.last && n.ended[(n.acked+1)&mask] {
@@ -29,7 +30,7 @@ func (n *numbers) end(number uint64) {
 	}
 }
 
-func (n *numbers) grow() {
+func (n *Numbers) grow() {
 	old := n.ended
 	n.ended = make([]bool, max(2*len(old), 64))
 	for i := n.acked + 1; i < n.last; i++ {
