@@ -62,15 +62,34 @@ What fails is told on standard output, too: ERROR: message. Exit codes: 0 done;
 
 // keyAndValue is the check of a command that takes KEY, KEY VALUE or KEY=VALUE.
 func keyAndValue(cmd *cobra.Command, args []string) error {
-	switch {
+	switch late := lateFlag(cmd, args); {
 	case len(args) == 0:
 		return usage(cmd, "KEY is missing")
+	case late != "":
+		return usage(cmd, "%s is behind the key: flags go before it; a key and value that look like flags go behind --", late)
 	case len(args) > 2:
 		return usage(cmd, "%q is too much behind the value: quote what holds blanks", args[2])
 	case len(args) == 2 && strings.Contains(args[0], "="):
 		return usage(cmd, "%q and %q: is the value behind the = or behind the blank? write KEY=VALUE as one word, in quotes where it holds blanks", args[0], args[1])
 	}
 	return nil
+}
+
+// lateFlag returns what of args is a flag's name behind the key; "" if nothing is, or
+// if -- says that none of them is one. To store it as a value would be no favour.
+func lateFlag(cmd *cobra.Command, args []string) string {
+	if cmd.ArgsLenAtDash() >= 0 || len(args) == 0 {
+		return ""
+	}
+	for _, arg := range args[1:] {
+		long, isLong := strings.CutPrefix(arg, "--")
+		long, _, _ = strings.Cut(long, "=")
+		short, isShort := strings.CutPrefix(arg, "-")
+		if isLong && cmd.Flags().Lookup(long) != nil || isShort && len(short) == 1 && cmd.Flags().ShorthandLookup(short) != nil {
+			return arg
+		}
+	}
+	return ""
 }
 
 func runReplicaClient(cmd *cobra.Command, g *globals, f replicaClientFlags, args []string) error {
