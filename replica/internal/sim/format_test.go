@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strings"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
@@ -125,15 +124,4 @@ func describeResult(r *msg.Result) string {
 		s += fmt.Sprintf(", labelled %d", r.Degraded)
 	}
 	return s
-}
-
-// digest is of a message's content.
-func digest(m any) uint64 {
-	h := fnv.New64a()
-	if p, ok := m.(*msg.Message); ok {
-		h.Write(msg.Append(nil, p))
-	} else {
-		fmt.Fprint(h, format(m))
-	}
-	return h.Sum64()
 }

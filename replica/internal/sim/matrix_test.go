@@ -213,7 +213,7 @@ func TestMatrix(t *testing.T) {
 	for _, tr := range trials {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
-			n := uint64(3)
+			n := uint64(2)
 			if soaks() {
 				n = 100
 			}

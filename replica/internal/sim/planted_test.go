@@ -14,12 +14,12 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		plant  func(*config)
 		what   scenario // nil: anything
 	}{
-		{"a node that is started again has its former ID", 40, func(c *config) { c.sameRand = true }, nil},
-		{"a node that left an epoch has its former ID", 60, func(c *config) { c.bugs.KeepID = true }, nil},
-		{"answered before everyone in the view has it", 60, func(c *config) { c.bugs.AnswerEarly = true }, nil},
+		{"a node that is started again has its former ID", 60, func(c *config) { c.sameRand = true }, nil},
+		{"a node that left an epoch has its former ID", 100, func(c *config) { c.bugs.KeepID = true }, nil},
+		{"answered before everyone in the view has it", 200, func(c *config) { c.bugs.AnswerEarly = true }, nil},
 		{"operations have no numbers", 20, func(c *config) { c.forgetful = true }, nil},
 		{"repeats are carried out again", 50, func(c *config) { c.bugs.ForgetOps = true }, nil},
-		{"reads are not confirmed", 100, func(c *config) { c.bugs.ReadUnchecked = true }, nil},
+		{"reads are not confirmed", 400, func(c *config) { c.bugs.ReadUnchecked = true }, nil},
 		{"late answers confirm reads", 10, func(c *config) { c.lateConfirm = true }, lateAnswers},
 	} {
 		t.Run(bug.name, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 
 var (
 	seeds     = flag.Int("sim.seeds", 0, "how many seeds TestAnything tries; 0 is some, with TORC_SOAK set twenty times as many")
-	firstSeed = flag.Uint64("sim.seed", 1, "the first seed of TestAnything")
-	traceTo   = flag.String("sim.trace", "", "a file for the trace of the first seed")
+	firstSeed = flag.Uint64("sim.seed", 1, "the first seed")
+	traceTo   = flag.String("sim.trace", "", "a file for the trace of the first seed, of TestAnything or of a scenario")
 )
 
 // someSeeds is how many TestAnything tries in everyday's tests.

@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -33,9 +35,18 @@ func (what scenario) in(c config) *world {
 func bears(t *testing.T, c config, what scenario) {
 	t.Helper()
 	t.Parallel()
-	n := uint64(6)
+	n := uint64(4)
 	if soaks() {
 		n = 300
+	}
+	if *traceTo != "" { // one seed alone
+		var trace bytes.Buffer
+		c.seed, c.trace = *firstSeed, &trace
+		what.in(c).report(t)
+		if err := os.WriteFile(*traceTo, trace.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
 	for seed := range n {
 		c.seed = seed + 1

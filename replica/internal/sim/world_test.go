@@ -94,7 +94,7 @@ func newWorld(c config) *world {
 	}
 	w := &world{cfg: c, forked: c.forks, nodes: make(map[simnet.Addr]*server)}
 	w.net = simnet.New(simnet.Config[any]{
-		Seed: c.seed, ClockSpread: time.Hour, Lateness: 2 * time.Millisecond, Trace: c.trace, Format: format, Digest: digest,
+		Seed: c.seed, ClockSpread: time.Hour, Lateness: 2 * time.Millisecond, Trace: c.trace, Format: format,
 		Latency: c.latency, BackoffMin: 4 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
 		DialTimeout: 500 * time.Millisecond, Silence: c.silence,
 	})
