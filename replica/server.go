@@ -63,7 +63,8 @@ type Server struct {
 	// MaxValue is the largest value in bytes, up to MaxMaxValue; 0 means
 	// DefaultMaxValue.
 	MaxValue int
-	// MaxConns is how many clients there may be at once; 0 means DefaultMaxConns.
+	// MaxConns is how many clients there may be at once; 0 means DefaultMaxConns. There
+	// may be fewer where the system lets a process open fewer files.
 	MaxConns int
 	// TLS, if not nil, is what connections to its port and from it to others are
 	// made with: it needs a certificate, and the roots of the others'. It is all that
@@ -105,7 +106,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	})
 	loop.mesh = links
 	front := &web.Server{
-		Backend: loop, MaxKey: MaxKey, MaxValue: s.maxValue(), MaxConns: cmp.Or(s.MaxConns, DefaultMaxConns),
+		Backend: loop, MaxKey: MaxKey, MaxValue: s.maxValue(), MaxConns: s.maxConns(logger),
 		Log: logger, Members: func() []byte { return s.statusJSON() }, Leader: loop.leaderAddr,
 	}
 	if peers == nil {
@@ -172,6 +173,23 @@ func (s *Server) validate() error {
 }
 
 func (s *Server) maxValue() int { return cmp.Or(s.MaxValue, DefaultMaxValue) }
+
+// reservedFiles are those that clients must leave to the other servers, the admin
+// port and clients that are turned away.
+const reservedFiles = 160
+
+// maxConns is how many clients there may be at once: so few that the files that the
+// process may open are never used up, which would keep the other servers out.
+func (s *Server) maxConns(logger *slog.Logger) int {
+	wanted := cmp.Or(s.MaxConns, DefaultMaxConns)
+	limit, limited := openFiles()
+	if !limited || limit > uint64(wanted)+reservedFiles {
+		return wanted
+	}
+	n := max(int(limit)-reservedFiles, int(limit)/4, 1)
+	logger.Warn(fmt.Sprintf("up to %d clients at once, and not %d: this process may open %d files (ulimit -n)", n, wanted, limit))
+	return n
+}
 
 func (s *Server) limits() state.Limits { return state.Limits{Bytes: cmp.Or(s.Memory, DefaultMemory)} }
 
