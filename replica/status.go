@@ -61,6 +61,7 @@ type MemberStatus struct {
 	State MemberState `json:"state"`
 	// Lag is how many entries of the log it lacks; only the leader knows.
 	Lag uint64 `json:"lag"`
-	// Heard is how many seconds ago the server that tells heard it last; -1: never.
+	// Heard is how many seconds ago the server that tells heard it last; -1: never, or the
+	// process that it heard is dead.
 	Heard float64 `json:"heard"`
 }

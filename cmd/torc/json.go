@@ -142,7 +142,7 @@ var jsonObjects = []struct {
 		{"addr", "HOST:PORT"},
 		{"state", `"leader", "follower", "learner", "joining" or "down"`},
 		{"lag", "entries of the log that it lacks, as the leader knows"},
-		{"heard", "seconds ago; -1: never"},
+		{"heard", "seconds ago; -1: never, or the process that was heard is dead"},
 	}},
 	{"shard status", []field{
 		{"time", "when it was asked"},

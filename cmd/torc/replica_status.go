@@ -229,7 +229,7 @@ func heardText(m replica.MemberStatus, self string) string {
 	case m.Addr == self:
 		return "itself"
 	case m.Heard < 0:
-		return "never"
+		return "-"
 	case m.Heard < 1:
 		return "now"
 	}

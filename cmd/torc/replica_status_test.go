@@ -78,7 +78,7 @@ func TestReplicaStatusShowsEachSide(t *testing.T) {
 	for _, want := range []string{
 		"epoch 2, degraded since 12:00:00.000: answers are labelled\n",
 		"\n\nepoch 2, degraded since 12:00:00.000: nothing is answered\n",
-		"b:1     down    -       never\n",
+		"b:1     down    -       -\n",
 		"\n\nc:1 is of no epoch yet: it looks for the others\n",
 		"no leader: nothing is answered\n",
 	} {
