@@ -3,6 +3,7 @@
 //
 //	go test ./test/replica -v                       each fault once
 //	go test ./test/replica -v -faults 50 -table F   fifty times, and what was measured written to F
+//	                                                -timeline F: what clients got, for internal/figures/availability
 //
 // The load is clients of two sorts. Plain ones send what the requirement has clients
 // send, GET key and GET key=value, to one server at a time; others are replica://
@@ -13,7 +14,7 @@
 // Downtime is what clients see of a fault: the longest time between two answers,
 // whoever got them, all clients at once, and of reads and writes the longer one. It
 // can't be shorter than what lies between two answers when nothing is wrong, which
-// the table has beside it.
+// the table has beside it, and what the machine stood still meanwhile.
 //
 // Package versus, a module of its own, sets the service beside etcd.
 package replica
