@@ -121,10 +121,32 @@ func anything(c config) *world {
 	for range ambushes {
 		w.at(time.Duration(rng.Int64N(int64(length))), func() { w.ambush(rng) })
 	}
+	if c.style == deaths && rng.IntN(2) == 0 {
+		w.assassin(rng, w.net.Now()+length)
+	}
 	w.run(length)
 	w.heal()
 	w.end()
 	return w
+}
+
+// assassin kills who leads, or anybody, again and again until some time, and has
+// him back soon.
+func (w *world) assassin(rng *rand.Rand, until time.Duration) {
+	most := []int{10, 50, 200}[rng.IntN(3)]
+	var strike func()
+	strike = func() {
+		if w.healed || w.net.Now() >= until {
+			return
+		}
+		a := w.servers[rng.IntN(len(w.servers))]
+		if l := w.leader(); l != nil && rng.IntN(4) > 0 {
+			a = l.addr
+		}
+		w.inject(simnet.Planned{For: time.Duration(1+rng.IntN(2*most)) * ms, Fault: simnet.Fault{Kind: simnet.Kill, A: a}})
+		w.at(time.Duration(1+rng.IntN(most))*ms, strike)
+	}
+	w.at(time.Duration(rng.IntN(most))*ms, strike)
 }
 
 // startAnyhow starts all at one instant, or one after the other, or leaves some
