@@ -52,7 +52,8 @@ type flights struct {
 	reads    []*flight // waiting for a round
 	asked    map[uint64]*round
 	handed   map[uint64]*flight
-	order    []*flight // all, the oldest first
+	handedTo [msg.MaxNodes]int // how many of them, by slot
+	order    []*flight         // all, the oldest first
 	active   int
 	numbers  uint64
 	proposal []*msg.Op
@@ -138,9 +139,7 @@ func (n *Node) land(f *flight) bool {
 	if f.where == landed {
 		return false
 	}
-	if f.where == handed {
-		delete(n.handed, f.number)
-	}
+	n.unhand(f)
 	f.where = landed
 	f.op = nil
 	n.active--
@@ -153,9 +152,7 @@ func (n *Node) again(f *flight) {
 	if f.where == landed || f.where == idle {
 		return
 	}
-	if f.where == handed {
-		delete(n.handed, f.number)
-	}
+	n.unhand(f)
 	if f.tried && !f.read() && f.op.ID.Client == 0 {
 		n.fail(f)
 		return
@@ -186,13 +183,25 @@ func (n *Node) recallAsked() {
 	clear(n.asked)
 }
 
+// unhand ends that f lies with another node, if it does.
+func (n *Node) unhand(f *flight) {
+	if f.where == handed {
+		delete(n.handed, f.number)
+		n.handedTo[f.to]--
+	}
+}
+
 // recallHanded takes back what was handed to slots of which gone holds.
 func (n *Node) recallHanded(gone func(slot int) bool) {
-	if len(n.handed) == 0 {
-		return
+	var from [msg.MaxNodes]bool
+	for slot, k := range n.handedTo {
+		from[slot] = k > 0 && gone(slot)
+	}
+	if from == [msg.MaxNodes]bool{} {
+		return // as nearly always: the walk takes its time when there are many
 	}
 	for _, k := range sortedKeys(n.handed) {
-		if f := n.handed[k]; gone(f.to) {
+		if f := n.handed[k]; from[f.to] {
 			n.sometimes("sent again")
 			n.again(f)
 		}
@@ -241,28 +250,39 @@ func (n *Node) route() {
 	n.idle = kept
 }
 
-// via is the slot to pass operations to: -1 if there is none.
+// via is the slot to pass operations to: the leader's, or that of another member
+// that knows it; -1 if there is none.
 func (n *Node) via() int {
-	if g := n.g; g != nil && g.lead != 0 && g.member() {
-		if s := g.lead.Slot(); n.peers[s].up && n.hears(s) {
-			return s
-		}
+	epoch, lead := msg.Epoch{}, msg.ID(0)
+	if g := n.g; g != nil && g.lead != 0 {
+		epoch, lead = g.epoch, g.lead
+	} else if best := n.bestLive(); best != nil {
+		epoch, lead = best.View.Lineage.Epoch, best.Leader
+	} else {
 		return -1
 	}
-	best := n.bestLive()
-	if best == nil {
-		return -1
-	}
-	if s := best.Leader.Slot(); s != n.c.Slot && n.peers[s].up && n.hears(s) {
+	if s := lead.Slot(); n.reaches(s) {
 		return s
 	}
-	return best.ID.Slot()
+	for s := range n.c.Slots {
+		if r := n.fresh(s); r != nil && r.Leader != 0 && r.View.Lineage.Epoch == epoch && n.reaches(s) {
+			return s
+		}
+	}
+	return -1
+}
+
+// reaches tells whether words go to slot and come back, as far as can be known.
+func (n *Node) reaches(slot int) bool {
+	r := n.fresh(slot)
+	return r != nil && r.Hears&(1<<n.c.Slot) != 0 && n.peers[slot].up
 }
 
 func (n *Node) hand(f *flight, slot int) {
 	n.numbers++
 	f.number, f.to, f.where, f.tried = n.numbers, slot, handed, true
 	n.handed[f.number] = f
+	n.handedTo[slot]++
 	n.outOps[slot] = append(n.outOps[slot], msg.Request{Ref: f.number, Hops: f.hops + 1, Op: f.op})
 	n.outgrown(slot, len(f.op.Key)+len(f.op.Value))
 }
@@ -288,7 +308,7 @@ func (n *Node) replied(slot int, r *msg.Reply) {
 	}
 	if r.Again {
 		// Not at once: who could not do it now can't do it in an instant.
-		delete(n.handed, f.number)
+		n.unhand(f)
 		f.where = idle
 		n.later = append(n.later, f)
 		return
@@ -312,7 +332,7 @@ func (n *Node) flushFlights() {
 }
 
 // overdue ends what has waited for too long, and takes back what lies with nodes
-// that have fallen silent.
+// that can't be reached any more.
 func (n *Node) overdue() {
 	n.idle = append(n.idle, n.later...)
 	n.later = n.later[:0]
@@ -335,7 +355,7 @@ func (n *Node) overdue() {
 		clear(n.order[k:])
 		n.order = n.order[:k]
 	}
-	n.recallHanded(func(slot int) bool { return !n.hears(slot) })
+	n.recallHanded(func(slot int) bool { return !n.reaches(slot) })
 	for _, k := range sortedKeys(n.asked) {
 		if r := n.asked[k]; n.now-r.at > n.ticks(2*reportTicks) && r.index == 0 {
 			n.sometimes("read asked again")

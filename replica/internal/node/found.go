@@ -15,6 +15,10 @@ type holding struct {
 	term   uint64       // of the last entry
 	index  uint64
 	member bool // it was one of the view
+	// counted: others may have counted on it. Else it is what a joiner had of what
+	// others have, who hand it over themselves, and whole.
+	counted bool
+	healed  bool // its writes were handed over
 }
 
 // hold takes what the group has: nil if that is nothing.
@@ -22,7 +26,7 @@ func (n *Node) hold(g *group) *holding {
 	if g.st == nil {
 		return nil
 	}
-	h := &holding{view: g.view(), term: g.lastTerm(), index: g.last, member: g.member()}
+	h := &holding{view: g.view(), term: g.lastTerm(), index: g.last, member: g.member(), counted: g.counted()}
 	g.visible = g.commit
 	g.lead_ = nil
 	n.apply(g)
@@ -150,7 +154,7 @@ func (n *Node) startHealing() {
 		return
 	}
 	epoch := h.view.Lineage.Epoch
-	if n.mergedBy(epoch) {
+	if h.healed || n.mergedBy(epoch) {
 		return
 	}
 	best := n.bestLive()
@@ -206,7 +210,10 @@ func (n *Node) standHealing() {
 	}
 	if h.waiting == 0 && len(h.ops) == 0 {
 		n.heal = nil
-		n.merged = h.from
+		n.old.healed = true
+		if n.old.counted {
+			n.merged = h.from
+		}
 		n.reportSoon = true
 		n.event(h.dropped > 0, "epoch %d is healed: %d keys written meanwhile were taken over, %d lost to later writes", h.from.Number, h.taken, h.dropped)
 	}
@@ -219,10 +226,10 @@ func (n *Node) healed(number uint64, r msg.Result) {
 		return
 	}
 	h.waiting--
-	if r.Status == msg.Superseded {
-		h.dropped++
-	} else {
+	if r.Status == msg.OK {
 		h.taken++
+	} else {
+		h.dropped++
 	}
 	n.standSoon = true
 }

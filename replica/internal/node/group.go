@@ -277,6 +277,8 @@ func (n *Node) role(g *group, s *raft.SoftState) {
 		if lead != 0 {
 			g.eager = 0
 			n.sometimes("leader")
+			// Who was the leader may be unable to pass on what it has, or to say so.
+			n.recallHanded(func(slot int) bool { return slot != lead.Slot() })
 		}
 	}
 	switch {

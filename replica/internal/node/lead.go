@@ -124,9 +124,14 @@ func (n *Node) lostMember(g *group, m msg.ID) bool {
 	if m == g.id {
 		return false
 	}
+	return n.dead(m) || n.now-g.lead_.acked[m.Slot()] > n.ticks(silentTicks) || n.holdsUp(g, m)
+}
+
+// dead tells whether m is known to be no more: nobody listens at its slot, or somebody
+// who goes by another name is there.
+func (n *Node) dead(m msg.ID) bool {
 	p := &n.peers[m.Slot()]
-	return p.refused || p.report != nil && p.report.ID != m && n.hears(m.Slot()) ||
-		n.now-g.lead_.acked[m.Slot()] > n.ticks(silentTicks) || n.holdsUp(g, m)
+	return p.refused || p.report != nil && p.report.ID != m && n.hears(m.Slot())
 }
 
 // holdsUp tells whether it is m, which answers but doesn't get on with the log, for
@@ -242,7 +247,7 @@ func (n *Node) admit(g *group, v *msg.View) {
 const batchesBehind = 2 * pipeline
 
 // complete tells whether every address is in v, under the name its process goes by
-// now, or given up.
+// now, or given up and not heard of since.
 func (n *Node) complete(v *msg.View) bool {
 	for s := range n.c.Slots {
 		if s == n.c.Slot {
@@ -251,7 +256,7 @@ func (n *Node) complete(v *msg.View) bool {
 		in := slices.ContainsFunc(v.Members, func(m msg.ID) bool {
 			return m.Slot() == s && n.hears(s) && n.peers[s].report != nil && n.peers[s].report.ID == m
 		})
-		if !in && (slotIn(v, s) || !slices.ContainsFunc(v.Forgotten, func(m msg.ID) bool { return m.Slot() == s })) {
+		if !in && (slotIn(v, s) || n.hears(s) || !slices.ContainsFunc(v.Forgotten, func(m msg.ID) bool { return m.Slot() == s })) {
 			return false
 		}
 	}

@@ -211,6 +211,9 @@ func (n *Node) Receive(now time.Duration, slot int, m *msg.Message) {
 		return
 	}
 	p := &n.peers[slot]
+	if !n.hears(slot) {
+		n.reportSoon = true // so that it learns that it is heard
+	}
 	p.heard, p.ever, p.refused = n.now, true, false
 	switch m.Kind {
 	case msg.KindReport:

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
@@ -70,10 +71,25 @@ func (n *Node) recallRounds(l *leadership) {
 	clear(l.rounds)
 }
 
-// readAsked takes another node's question.
+// readAsked takes another node's question. Of those that it has asked and that wait
+// here only the newest count: the others it has given up.
 func (n *Node) readAsked(slot int, m *msg.Message) {
-	if g := n.g; g != nil && g.leads() && g.epoch == m.Epoch {
-		g.lead_.asked = append(g.lead_.asked, asker{slot, m.Ref})
+	g := n.g
+	if g == nil || !g.leads() || g.epoch != m.Epoch {
+		return
+	}
+	l := g.lead_
+	l.asked = append(l.asked, asker{slot, m.Ref})
+	oldest, k := -1, 0
+	for i, a := range l.asked {
+		if a.slot == slot {
+			if k++; oldest < 0 {
+				oldest = i
+			}
+		}
+	}
+	if k > readRounds {
+		l.asked = slices.Delete(l.asked, oldest, oldest+1)
 	}
 }
 

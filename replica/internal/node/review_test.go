@@ -182,3 +182,124 @@ func TestSnapshotIsTakenAtOnce(t *testing.T) {
 	n.Receive(w.now, 0, &msg.Message{Kind: msg.KindChunk, Epoch: l.m.Epoch, From: l.m.From ^ 4, To: l.m.To, Ref: 1, Data: msg.AppendView(nil, &msg.View{Number: 1})})
 	w.settle(5 * time.Second)
 }
+
+// TestHandedToALeaderThatIsOneNoMore: what a follower has handed to it is not left
+// there when the others have another leader, though it can still be heard.
+func TestHandedToALeaderThatIsOneNoMore(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 3)
+	for s := range 3 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	w.run(time.Second)
+	l := w.nodes[0].Leader()
+	f, o := (l+1)%3, (l+2)%3
+	w.sever(l, o)
+	w.cut[[2]int{f, l}] = true
+	if a := w.want(w.put(f, "k", "v"), 1500*time.Millisecond); a.Err != nil {
+		t.Error(a.Err)
+	}
+}
+
+// TestByWayOfAnother: a server that can't reach the leader is served by way of one
+// that can.
+func TestByWayOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 3)
+	for s := range 3 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	w.run(time.Second)
+	l := w.nodes[0].Leader()
+	f := (l + 1) % 3
+	// Its words to the leader get lost, and it knows.
+	w.cut[[2]int{f, l}] = true
+	w.nodes[f].Disconnected(w.now, l, false)
+	for range 20 {
+		if a := w.want(w.put(f, "k", "v"), 2500*time.Millisecond); a.Err != nil || a.Result.Degraded != 0 {
+			t.Error(w.now, a)
+		}
+		w.run(50 * time.Millisecond)
+	}
+}
+
+// TestServedWhileItJoins: a server that has been taken in, and has yet to be sent
+// what there is, passes on what it is asked.
+func TestServedWhileItJoins(t *testing.T) {
+	t.Parallel()
+	w := loaded(t)
+	chunk := func(l letter) bool { return l.m.Kind == msg.KindChunk }
+	w.until(chunk)
+	ref := w.get(1, "big1")
+	for range 200 {
+		w.mail = slices.DeleteFunc(w.mail, chunk)
+		w.run(step)
+	}
+	if a, ok := w.got[ref]; !ok || !a.Result.Found {
+		t.Error(a, w.nodes[1].Status())
+	}
+}
+
+// TestQuestionsDontPileUp: a leader that can't answer for long, and is asked again
+// and again.
+func TestQuestionsDontPileUp(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 2)
+	w.start(0)
+	n := w.nodes[0]
+	n.c.RefuseMinority = true
+	n.Receive(w.now, 1, &msg.Message{Kind: msg.KindReport, Report: &msg.Report{ID: msg.NewID(1, 77)}})
+	n.Disconnected(w.now, 1, true)
+	w.run(1300 * time.Millisecond)
+	n.found()
+	w.run(10 * time.Millisecond)
+	for ref := range uint64(1000) {
+		n.Receive(w.now, 1, &msg.Message{Kind: msg.KindRead, Epoch: n.g.epoch, Ref: ref})
+	}
+	if k := len(n.g.lead_.asked); k > readRounds {
+		t.Error(k)
+	}
+}
+
+// TestForgetNobody: what is to be given up is none of the servers.
+func TestForgetNobody(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 1)
+	w.start(0)
+	w.settle(3 * time.Second)
+	for _, slot := range []uint64{0, 1, msg.MaxNodes, 1 << 63} {
+		w.ref++
+		w.nodes[0].Do(w.now, w.ref, &msg.Op{Kind: msg.Forget, Version: msg.Version{Seq: slot}})
+		if a := w.want(w.ref, time.Second); a.Result.Status != msg.Conflict {
+			t.Error(slot, a)
+		}
+	}
+}
+
+// TestLeaderIsLeftAlone: the one of four that survives is the leader. It has seen the
+// others die, and doesn't wait for their silence.
+func TestLeaderIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 4)
+	for s := range 4 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	w.run(time.Second)
+	l := w.nodes[0].Leader()
+	for s := range 4 {
+		if s != l {
+			w.nodes[s] = nil
+		}
+	}
+	for s := range 4 {
+		if s != l {
+			w.kill(s)
+		}
+	}
+	if a := w.want(w.put(l, "k", "v"), 20*time.Millisecond); a.Err != nil || a.Result.Degraded == 0 {
+		t.Error(a)
+	}
+}

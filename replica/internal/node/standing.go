@@ -253,9 +253,15 @@ func (n *Node) stand() {
 		n.standAgainst(g)
 	}
 	n.standHealing()
-	if n.g == nil || !n.led() {
+	if g := n.g; g == nil || !n.led() || g.leads() && n.bereft(g) {
 		n.standAlone()
 	}
+}
+
+// bereft tells whether so many voters are dead, or go by other names now, that there
+// can't be a majority again. raft only learns of silence, and that takes time.
+func (n *Node) bereft(g *group) bool {
+	return !n.majority(g.conf(), func(id msg.ID) bool { return id == g.id || !n.dead(id) })
 }
 
 // ejected tells whether the others have taken this member out of the view.
@@ -352,8 +358,10 @@ func (n *Node) votes(g *group, id msg.ID) bool {
 }
 
 // settled tells whether there is nothing to wait for: each other member of the last
-// view is dead, or within reach and without a leader as well. Who holds nothing has
-// to hear from all addresses. all tells whether it does.
+// view is dead, or within reach and without a leader as well. Who is no member of
+// that view can't know who has been added to it since: it looks at all addresses,
+// of which none may be on its way into an epoch, and who holds nothing has to hear
+// from all. all tells whether it does.
 func (n *Node) settled(mine *candidate, has bool) (yes, all bool) {
 	yes, all = true, true
 	var v *msg.View
@@ -371,8 +379,8 @@ func (n *Node) settled(mine *candidate, has bool) (yes, all bool) {
 		here := r != nil && r.Leader == 0
 		all = all && here
 		switch {
-		case has && v != nil && !slotIn(v, s):
-		case here:
+		case mine.member && !slotIn(v, s):
+		case here && (mine.member || r.Joining == (msg.Epoch{})):
 		case has && n.peers[s].refused:
 		default:
 			yes = false

@@ -103,7 +103,7 @@ func (n *Node) Status() Status {
 // forgetAsked carries out, at the leader, a person's word that a server won't come
 // back. One that is a member, or was heard lately, is not given up.
 func (n *Node) forgetAsked(g *group, f *flight) {
-	slot := int(f.op.Version.Seq)
+	slot := int(min(f.op.Version.Seq, msg.MaxNodes))
 	if slot >= n.c.Slots || !n.peerForgettable(slot) || slotIn(g.view(), slot) {
 		n.finish(f, msg.Result{Status: msg.Conflict})
 		return
