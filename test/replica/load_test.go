@@ -59,7 +59,7 @@ func startLoad(t testing.TB, dial dialer, hosts []string) *load {
 	d := newLoad(t, dial, hosts)
 	for home := range hosts {
 		for range plainEach {
-			d.plain(newPlain(dial, hosts, home), 2*time.Millisecond)
+			d.plain(newPlain(dial, hosts, home), *pause)
 		}
 	}
 	return d
@@ -105,7 +105,7 @@ func (d *load) table(table torc.Table, labelled func() bool) {
 	d.running.Go(func() {
 		r := rand.New(rand.NewPCG(d.run, uint64(id)))
 		mixed := d.key(loadKeys)
-		for i := 0; !d.ended(time.Duration(r.IntN(4000)) * time.Microsecond); i++ {
+		for i := 0; !d.ended(time.Duration(r.Int64N(int64(2 * *pause)))); i++ {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			key, value := d.key(r.IntN(loadKeys)), strconv.Itoa(id)+"-"+strconv.Itoa(i)
 			switch n := r.IntN(40); {

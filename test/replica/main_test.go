@@ -17,6 +17,7 @@ const patience = time.Minute
 var (
 	faults   = flag.Int("faults", 0, "how often each fault is played; 0: once, 20 times under TORC_SOAK")
 	table    = flag.String("table", "", "file to write the table of faults to")
+	pause    = flag.Duration("pause", 2*time.Millisecond, "the longest that a client rests between two calls: with longer rests the machine has room, and downtime is the servers' own")
 	timeline = flag.String("timeline", "", "file to write, as JSON, how many answers came in each 10 ms of each run")
 )
 
