@@ -78,8 +78,11 @@ func (o *Once) do(ctx context.Context, verb string, r client.Request) (Reply, er
 	fail := func(err error) (Reply, error) {
 		return Reply{}, &torc.Error{Op: verb, Key: r.Op.Key, Err: fmt.Errorf("%w: %w", torc.ErrInvalid, err)}
 	}
-	if r.Op.Key == "" {
+	switch n := len(r.Op.Key); {
+	case n == 0:
 		return fail(errors.New("the key is empty"))
+	case n > MaxKey:
+		return fail(fmt.Errorf("the key has %d bytes: at most %d", n, MaxKey))
 	}
 	if err := checkHosts(o.Hosts); err != nil {
 		return fail(err)

@@ -125,8 +125,8 @@ func TestTableErrors(t *testing.T) {
 	fails("a frozen server's write", put, "no answer", true)
 	s.Thaw()
 	s.Refuse(true)
-	fails("a write of one that can't serve", put, "nothing was changed", false)
-	if e := fails("a read of one that can't serve", get, "nothing was changed", false); e.Since.IsZero() {
+	fails("a write of one that can't serve", put, "too few servers can be reached", false)
+	if e := fails("a read of one that can't serve", get, "too few servers can be reached", false); e.Since.IsZero() {
 		t.Errorf("it is not said since when: %v", e)
 	}
 	s.Refuse(false)

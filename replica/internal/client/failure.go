@@ -51,11 +51,14 @@ var (
 // unable is a server's word that it can't serve.
 type unable struct{ text string }
 
+// Error returns the first part of the text. What follows the colon is for who asks by
+// other means: that of this try nothing was done, and to try again.
 func (e unable) Error() string {
 	if e.text == "" {
 		return "it can't serve now"
 	}
-	return e.text
+	why, _, _ := strings.Cut(e.text, ": ")
+	return why
 }
 
 // reason is err in the words for a person who sees the address beside it; if it is

@@ -14,7 +14,7 @@ var (
 	// another server. The answer is 503.
 	ErrUnavailable = errors.New("too few servers can be reached: nothing was changed; try again, or ask another server")
 	// ErrUnknown: a write may or may not have been carried out. The answer is 500.
-	ErrUnknown = errors.New("the write may or may not have been carried out")
+	ErrUnknown = errors.New("the other servers were not heard in time: the write may or may not have been carried out")
 )
 
 // phrases are those of the statuses that are answered here.
