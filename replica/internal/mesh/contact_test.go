@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -114,6 +115,29 @@ func TestOtherProcess(t *testing.T) {
 	all[0].events.await(t, Connected{1})
 	all[0].Send(1, numbered(0, 1, 1))
 	checkNumbered(t, all[1].events.take(t, 1), 0, 1)
+}
+
+// Two processes that both take themselves for one node are told of.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	ls, addrs := listenersFor(t, 2)
+	var log logText
+	s := open(t, ls[0], 0, addrs, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	const text = "two processes call as one node"
+	for i, boot := range []uint64{7, 8, 9, 8} {
+		if strings.Contains(log.String(), text) {
+			t.Fatalf("a process that followed another one was taken for its twin: %s", log.String())
+		}
+		c, a, err := dialAs(t, addrs[0], hello{version: protocol, from: 1, to: 0, boot: boot, number: uint64(1 + i), addrs: addrs})
+		if err != nil || a.verdict != welcome {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		sendOn(t, c, numbered(1, 1, 1)...)
+		s.events.take(t, 1)
+	}
+	if !strings.Contains(log.String(), text) {
+		t.Errorf("nobody is told of two processes that call as one node: %s", log.String())
+	}
 }
 
 // Connections of one peer that come all at once leave one, and messages that come

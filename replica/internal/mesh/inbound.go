@@ -149,12 +149,20 @@ func (p *peer) replace(in *inbound) bool {
 		p.mu.Unlock()
 		return false
 	}
+	twins := false
+	if p.mu.boot != in.boot {
+		twins = p.mu.before == in.boot // a process that made room for another has ended
+		p.mu.before = p.mu.boot
+	}
 	old := p.mu.in
 	p.mu.in, p.mu.boot, p.mu.number = in, in.boot, in.number
 	if p.mu.end != nil && p.mu.there != in.boot {
 		p.mu.end(errOtherProcess)
 	}
 	p.mu.Unlock()
+	if twins {
+		p.m.remarks.warn(p.m.log, p.addr, "two processes call as one node: does the first line of each servers.txt name its own server?", "peer", p.addr)
+	}
 	if old != nil {
 		old.close()
 		<-old.done

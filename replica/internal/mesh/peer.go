@@ -57,6 +57,7 @@ type peer struct {
 		sync.Mutex
 		in     *inbound           // the newest, until it ends
 		boot   uint64             // of the newest, even if it has ended
+		before uint64             // the boot before that
 		number uint64             // likewise
 		cancel context.CancelFunc // of the call under way, if there is one
 		since  time.Time          // when that began
