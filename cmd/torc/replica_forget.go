@@ -104,7 +104,7 @@ func forgetReplica(cmd *cobra.Command, g *globals, at replica.Admin, addr string
 
 // absenceText says what forgetting a server means.
 func absenceText(m replica.MemberStatus) string {
-	since := "was never heard"
+	since := "can't be heard"
 	if m.Heard >= 0 {
 		since = "was heard " + terminal.Span(time.Duration(m.Heard*float64(time.Second))) + " ago"
 	}

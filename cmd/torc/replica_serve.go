@@ -21,6 +21,8 @@ const (
 	// minorityServe and minorityRefuse are what --on-minority takes.
 	minorityServe  = "serve"
 	minorityRefuse = "refuse"
+	// minMemory is the least that --memory takes: 64 without an M is a slip.
+	minMemory = 16 << 10
 	// adminOff is what --admin takes for none.
 	adminOff = "off"
 )
@@ -107,6 +109,9 @@ func (f *replicaServeFlags) check() error {
 	}
 	if f.tick < time.Millisecond || f.tick > time.Second {
 		fail("--tick %v: from 1ms to 1s", f.tick)
+	}
+	if f.memory < minMemory {
+		fail("--memory %s: at least 16K", &f.memory)
 	}
 	if f.maxValue > replica.MaxMaxValue {
 		fail("--max-value %s: at most 4M", &f.maxValue)
