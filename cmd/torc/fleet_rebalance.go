@@ -90,7 +90,7 @@ func runRebalance(cmd *cobra.Command, g *globals, f rebalanceFlags, asJSON bool)
 		return fmt.Errorf("%w: this table's entries are where they should be without anybody's doing", torc.ErrUnsupported)
 	}
 	if f.metrics != "" {
-		m, err := startMonitor("metrics", f.metrics, monitored(table, registryOf(table, &r.counts)), cmd.ErrOrStderr())
+		m, err := startMonitor(cmd, "metrics", f.metrics, monitored(table, registryOf(table, &r.counts)))
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
 
 	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/internal/crash"
@@ -29,18 +29,20 @@ type monitor struct {
 	ended  chan error
 }
 
-// startMonitor serves h on addr, which the flag of that name gave, and says where.
-func startMonitor(flag, addr string, h http.Handler, stderr io.Writer) (*monitor, error) {
+// startMonitor serves h on addr, which the flag of that name gave, and says where, as
+// the command.
+func startMonitor(cmd *cobra.Command, flag, addr string, h http.Handler) (*monitor, error) {
 	l, err := listen(flag, loopbackPort(addr))
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(stderr, "torc: metrics on http://%s/metrics\n", l.Addr())
+	name, stderr := cmd.CommandPath(), cmd.ErrOrStderr()
+	fmt.Fprintf(stderr, "%s: metrics on http://%s/metrics\n", name, l.Addr())
 	m := &monitor{ended: make(chan error, 1)}
 	m.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          log.New(stderr, "torc: ", log.LstdFlags|log.Lmsgprefix),
+		ErrorLog:          log.New(stderr, name+": ", log.LstdFlags|log.Lmsgprefix),
 	}
 	go func() {
 		defer crash.Guard()

@@ -182,7 +182,7 @@ func (f *replicaServeFlags) startAdmin(cmd *cobra.Command, s *replica.Server) (*
 	case "":
 		addr = replica.DefaultAdminAddr(s.Servers[0])
 	}
-	m, err := startMonitor("admin", addr, administered(s), cmd.ErrOrStderr())
+	m, err := startMonitor(cmd, "admin", addr, administered(s))
 	if err != nil && f.admin == "" {
 		s.Log.Warn("there are no /status, /metrics and forget: " + err.Error())
 		return nil, nil
