@@ -81,13 +81,19 @@ func (c *conn) handshake(t *tls.Conn) bool {
 			c.nc = notTLS.Conn
 			c.mu.Unlock()
 			c.refuse(plainToTLS)
-		} else if !c.closing.Load() {
+		} else if !c.closing.Load() && c.remarkable() {
 			c.Log.Info("TLS handshake failed", "client", t.RemoteAddr().String(), "error", err)
 		}
 		return false
 	}
 	c.readBy, c.writeBy = time.Time{}, time.Time{} // have another one set
 	return true
+}
+
+// remarkable tells whether one more handshake that failed is to be logged.
+func (s *Server) remarkable() bool {
+	now, last := time.Now().UnixNano(), s.remark.Load()
+	return now-last >= int64(handshakeRemarks) && s.remark.CompareAndSwap(last, now)
 }
 
 // await waits until the first byte of a request is here, and tells whether it is.

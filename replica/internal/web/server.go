@@ -53,6 +53,9 @@ const (
 	// answer that is on its way.
 	lingerTime  = time.Second
 	lingerBytes = 8 << 20
+	// handshakeRemarks are so far apart at least: a peer whose TLS is set wrongly
+	// calls twenty times a second, and strangers as often as they like.
+	handshakeRemarks = 10 * time.Second
 )
 
 // Backend carries operations out.
@@ -113,6 +116,7 @@ type Server struct {
 	style  style
 	budget budget
 	conns  atomic.Int64
+	remark atomic.Int64 // when a handshake's failure was logged last, in ns since 1970
 	stats  struct{ accepted, refused, bad, slow, panics atomic.Uint64 }
 }
 

@@ -250,3 +250,17 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	}
 	return nil, l.err
 }
+
+// Who fails with handshakes all the time doesn't fill the log.
+func TestHandshakesAreRemarkedNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		for range 2 {
+			if !s.remarkable() || s.remarkable() {
+				t.Error("not the first alone is logged")
+			}
+			time.Sleep(handshakeRemarks)
+		}
+	})
+}
