@@ -129,7 +129,9 @@ func (n *Node) at(now time.Duration) {
 func (n *Node) thaw(now time.Duration) {
 	n.sometimes("thawed")
 	slept := now - n.nextTick
-	n.event(true, "stood still for %v", slept.Round(time.Millisecond))
+	if slept > n.ticks(hearTicks) { // what others may have noticed
+		n.event(true, "stood still for %v", slept.Round(time.Millisecond))
+	}
 	n.nextTick = now
 	n.nextReport = now
 	n.alone += slept
