@@ -46,7 +46,7 @@
 // When two lineages meet, one gives way (outranks, in standing.go): its leader
 // hands the writes since the fork over to the other one, where each counts unless
 // the key was written there meanwhile. A node keeps what it held in its old epoch
-// until it is a member of the new one.
+// until others count on it in the new one.
 //
 // # Reads
 //

@@ -463,6 +463,9 @@ func (n *Node) applyEntry(g *group, e *raftpb.Entry) {
 const (
 	keepEntries = 4096
 	keepBytes   = 16 << 20
+	// catchUpBytes is how much is kept for one who is sent a snapshot, or what came
+	// after it: who is further behind can't keep up and needs another one.
+	catchUpBytes = 16 * keepBytes
 )
 
 // compact drops the log's beginning when there is too much of it.
@@ -475,13 +478,11 @@ func (n *Node) compact(g *group) {
 	if g.applied > keepEntries && g.bytes < 2*keepBytes {
 		to = g.applied - keepEntries
 	}
-	for _, t := range n.sending {
-		if t != nil && t.index < to {
-			to = t.index
-		}
+	if g.bytes < catchUpBytes {
+		to = n.catchUpFrom(g, first, to)
 	}
-	if to <= first {
-		return
+	if to <= first || (to-first)*8 < g.last-first {
+		return // nothing that is worth the walk
 	}
 	if g.store.Compact(to) == nil {
 		g.bytes = 0
@@ -491,6 +492,24 @@ func (n *Node) compact(g *group) {
 			}
 		}
 	}
+}
+
+// catchUpFrom returns the entry behind which somebody who joins still needs the log,
+// of which first is the first one, or to if nobody does.
+func (n *Node) catchUpFrom(g *group, first, to uint64) uint64 {
+	for _, t := range n.sending {
+		if t != nil && t.index+1 >= first {
+			to = min(to, t.index)
+		}
+	}
+	if g.leads() {
+		g.matched(func(id msg.ID, match uint64) {
+			if match+1 >= first && n.hears(id.Slot()) {
+				to = min(to, match)
+			}
+		})
+	}
+	return to
 }
 
 // quiet is raft's log: what it would say is either said better by events or a

@@ -108,10 +108,12 @@ func (n *Node) lead(g *group) {
 	case !n.open(g):
 	case n.refuses(g):
 		// What others hand over has to get in, or they never can.
-		queue := n.queue
-		n.queue = slices.DeleteFunc(slices.Clone(queue), func(f *flight) bool { return f.op.Kind != msg.Merge })
-		n.propose(g)
-		n.queue = append(n.queue, slices.DeleteFunc(queue, func(f *flight) bool { return f.op.Kind == msg.Merge })...)
+		merges := func(f *flight) bool { return f.op.Kind == msg.Merge }
+		if queue := n.queue; slices.ContainsFunc(queue, merges) {
+			n.queue = slices.DeleteFunc(slices.Clone(queue), func(f *flight) bool { return !merges(f) })
+			n.propose(g)
+			n.queue = append(n.queue, slices.DeleteFunc(queue, merges)...)
+		}
 	default:
 		n.propose(g)
 		n.startRounds(g)

@@ -298,7 +298,7 @@ func (n *Node) Tick(now time.Duration) {
 			} else {
 				// raft's clock goes on for its lease; the time of an election is this
 				// node's own to choose, so that a seed decides on it.
-				g.raw.TickQuiesced() //lint:ignore SA1019 there is no other way to leave raft's own dice out
+				g.raw.TickQuiesced()
 			}
 		}
 	}

@@ -303,3 +303,33 @@ func TestLeaderIsLeftAlone(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// TestOneSnapshotIsEnough: while a server is taken in, more is written than the log
+// keeps otherwise.
+func TestOneSnapshotIsEnough(t *testing.T) {
+	t.Parallel()
+	w := loaded(t)
+	sent := 0
+	w.nodes[0].c.Sometimes = func(name string) {
+		if name == "sends a snapshot" {
+			sent++
+		}
+	}
+	w.until(func(l letter) bool { return l.m.Kind == msg.KindChunkOK })
+	w.frozen[1] = true
+	value := strings.Repeat("v", 1<<20)
+	for range 3 * keepBytes >> 20 {
+		w.want(w.put(0, "k", value), time.Second)
+	}
+	delete(w.frozen, 1)
+	for end := w.now + 50*time.Millisecond; w.now < end; w.run(step) {
+		w.put(0, "k", "v")
+	}
+	w.settle(5 * time.Second)
+	if sent != 1 {
+		t.Errorf("%d snapshots", sent)
+	}
+	if b := w.nodes[0].g.bytes; b > 2*keepBytes {
+		t.Errorf("the log has %d bytes afterwards", b)
+	}
+}

@@ -33,11 +33,10 @@ var rewrite = flag.Bool("rewrite", false, "write what TestScripts sees into test
 //
 // What follows ---- is what came of it; times count from the block's beginning.
 type script struct {
-	t     *testing.T
-	w     *little
-	from  time.Duration
-	value string
-	out   strings.Builder
+	t    *testing.T
+	w    *little
+	from time.Duration
+	out  strings.Builder
 }
 
 func TestScripts(t *testing.T) {
@@ -89,14 +88,6 @@ func (s *script) block(asked string) string {
 func (s *script) say(format string, args ...any) {
 	at := float64(s.w.now-s.from) / float64(time.Millisecond)
 	fmt.Fprintf(&s.out, "%7.1f ms  %s\n", at, fmt.Sprintf(format, args...))
-}
-
-func (s *script) number(word string) int {
-	n, err := strconv.Atoi(word)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
 }
 
 func (s *script) do(words []string) {

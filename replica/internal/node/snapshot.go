@@ -71,7 +71,6 @@ func (n *Node) sendChunks(g *group, slot int) {
 		o := n.outRaft(g, t.to)
 		o.Raft = append(o.Raft, t.m)
 		t.m = nil
-		n.sending[slot] = nil
 		g.raw.ReportSnapshot(uint64(t.to), raft.SnapshotFinish)
 	}
 }
@@ -84,6 +83,9 @@ func (n *Node) chunkOK(slot int, m *msg.Message) {
 	}
 	t.acked, t.moved = max(t.acked, m.Index+1), n.now
 	n.sendChunks(g, slot)
+	if t.last && t.acked == t.next {
+		n.sending[slot] = nil
+	}
 }
 
 // mindTransfers gives snapshots up that don't get on: the receiver can't use them, or

@@ -19,6 +19,6 @@ func rarely(name string, seeds int) bool {
 var places = []string{
 	"answer unavailable", "answer unknown", "answer repeated", "answer labelled", "a leader that is answered late",
 
-	"admits", "admits itself", "becomes normal", "busy", "ejects", "falls", "founds afresh", "founds with data", "gives way", "heals", "joined in vain",
+	"admits", "admits itself", "becomes normal", "busy", "ejects", "falls", "founds afresh", "founds with data", "gives a snapshot up", "gives way", "heals", "joined in vain",
 	"joins", "leader gone", "leader", "read asked again", "rises", "sends a snapshot", "sent again", "takes a snapshot", "thawed", "was ejected",
 }
