@@ -38,6 +38,8 @@ type serverLoop struct {
 	client  uint64          // what this process is called as a client
 	numbers numbers.Numbers // of the operations that are called by it
 	counts  counts
+	told    string // the last event that was logged
+	toldAt  time.Duration
 }
 
 // newServerLoop makes the loop of the server at the slot of a table. The mesh is set
@@ -229,7 +231,17 @@ type busyError struct{ error }
 
 func (busyError) Is(target error) bool { return target == web.ErrUnavailable }
 
+// toldApart is how long what was told last is not told again.
+const toldApart = 10 * time.Second
+
+// tell logs an event; one that follows itself again and again, as where a server can't
+// join since it was given other limits, now and then.
 func (l *serverLoop) tell(e node.Event) {
+	now := l.clock.now()
+	if e.Text == l.told && now-l.toldAt < toldApart {
+		return
+	}
+	l.told, l.toldAt = e.Text, now
 	if e.Warn {
 		l.log.Warn(e.Text)
 	} else {

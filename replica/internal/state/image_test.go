@@ -111,7 +111,7 @@ func TestLoaderRefuses(t *testing.T) {
 		{"nothing", Limits{}, nil, "cut off"},
 		{"an empty chunk", Limits{}, [][]byte{{}}, "cut off"},
 		{"another version", Limits{}, [][]byte{{9}}, "version 9: known is 1"},
-		{"other limits", Limits{Bytes: 1}, [][]byte{whole}, "give all servers the same"},
+		{"other limits", Limits{Bytes: 1}, [][]byte{whole}, "give all servers the same memory"},
 		{"half of it", Limits{}, [][]byte{whole[:len(whole)/2]}, "cut off"},
 		{"too much", Limits{}, [][]byte{whole, {0}}, "more than it says"},
 		{"a chunk twice", Limits{}, [][]byte{whole, whole}, "more than it says"},

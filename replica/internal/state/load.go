@@ -71,8 +71,12 @@ func (l *Loader) head(r *wire.Reader) {
 		r.Fail("image of version %d: known is %d", v, imageVersion)
 	}
 	limits := Limits{Bytes: r.Uvarint(), Records: int(min(r.Uvarint(), math.MaxInt)), RecordBytes: r.Uvarint()}
-	if limits != l.s.limits && r.Err() == nil {
-		r.Fail("the others have the limits %+v and this node has %+v: give all servers the same", limits, l.s.limits)
+	switch own := l.s.limits; {
+	case r.Err() != nil:
+	case limits.Bytes != own.Bytes:
+		r.Fail("the others hold up to %d bytes of keys and values, and this server %d: give all servers the same memory", limits.Bytes, own.Bytes)
+	case limits != own:
+		r.Fail("the others remember operations within %+v, and this server within %+v: run the same torc everywhere", limits, own)
 	}
 	s := l.s
 	s.now, s.seq = r.Uvarint(), r.Uvarint()
