@@ -15,10 +15,10 @@ type holding struct {
 	term   uint64       // of the last entry
 	index  uint64
 	member bool // it was one of the view
-	// counted: others may have counted on it. Else it is what a joiner had of what
-	// others have, who hand it over themselves, and whole.
+	// counted: others may have counted on it. Else it is a copy of what others have,
+	// and have whole: good for nothing while any of them, or who goes on from there,
+	// is heard.
 	counted bool
-	healed  bool // its writes were handed over
 }
 
 // hold takes what the group has: nil if that is nothing.
@@ -45,6 +45,12 @@ func (n *Node) hold(g *group) *holding {
 	return h
 }
 
+// prefers tells whether this node would rather go on with what the group has than
+// with what it came with.
+func (n *Node) prefers(g *group) bool {
+	return g.st != nil && (n.old == nil || !n.old.counted || g.counted())
+}
+
 // whole carries out the tail as writes of epoch. Nobody knows whether they were
 // answered; so they must not be lost, and may take effect now.
 func (h *holding) whole(epoch uint64) {
@@ -66,7 +72,7 @@ func (h *holding) whole(epoch uint64) {
 func (n *Node) leave() {
 	g := n.g
 	n.drop(g)
-	if g.counted() || n.old == nil {
+	if n.prefers(g) {
 		n.old = n.hold(g)
 	}
 	n.g = nil
@@ -96,7 +102,7 @@ func (n *Node) found() {
 	h := n.old
 	if g := n.g; g != nil {
 		n.drop(g)
-		if h == nil || g.counted() {
+		if n.prefers(g) {
 			h = n.hold(g)
 		}
 		n.g = nil
@@ -147,18 +153,22 @@ type healing struct {
 const healWindow = 256
 
 // startHealing begins it, if what this node holds has such writes. They go to
-// whatever epoch this node would join.
+// whatever epoch this node would join. A mere copy is thrown away instead.
 func (n *Node) startHealing() {
 	h := n.old
-	if h == nil || h.view.Lineage.Normal {
-		return
-	}
-	epoch := h.view.Lineage.Epoch
-	if h.healed || n.mergedBy(epoch) {
+	if h == nil {
 		return
 	}
 	best := n.bestLive()
 	if best == nil || !outranks(best.View.Lineage, h.view.Lineage) {
+		return
+	}
+	if !h.counted {
+		n.old = nil
+		return
+	}
+	epoch := h.view.Lineage.Epoch
+	if h.view.Lineage.Normal || n.mergedBy(epoch) {
 		return
 	}
 	h.whole(epoch.Number)
@@ -210,10 +220,7 @@ func (n *Node) standHealing() {
 	}
 	if h.waiting == 0 && len(h.ops) == 0 {
 		n.heal = nil
-		n.old.healed = true
-		if n.old.counted {
-			n.merged = h.from
-		}
+		n.merged = h.from
 		n.reportSoon = true
 		n.event(h.dropped > 0, "epoch %d is healed: %d keys written meanwhile were taken over, %d lost to later writes", h.from.Number, h.taken, h.dropped)
 	}

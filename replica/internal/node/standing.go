@@ -123,7 +123,7 @@ func (n *Node) holds() candidate {
 	c := candidate{slot: n.c.Slot}
 	h, g := n.old, n.g
 	switch {
-	case g != nil && g.st != nil && (h == nil || g.counted()):
+	case g != nil && n.prefers(g):
 		c.lineage, c.term, c.index, c.member = g.view().Lineage, g.lastTerm(), g.last, g.member()
 	case h != nil:
 		c.lineage, c.term, c.index, c.member = h.view.Lineage, h.term, h.index, h.member
