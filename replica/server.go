@@ -176,7 +176,7 @@ func (s *Server) maxValue() int { return cmp.Or(s.MaxValue, DefaultMaxValue) }
 
 // reservedFiles are those that clients must leave to the other servers, the admin
 // port and clients that are turned away.
-const reservedFiles = 160
+const reservedFiles = 256
 
 // maxConns is how many clients there may be at once: so few that the files that the
 // process may open are never used up, which would keep the other servers out.

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -138,6 +139,37 @@ func TestTwins(t *testing.T) {
 	if !strings.Contains(log.String(), text) {
 		t.Errorf("nobody is told of two processes that call as one node: %s", log.String())
 	}
+}
+
+// Connections that say nothing are so few that they take nothing from anybody, and the
+// next node is heard when they are gone.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	ls, addrs := listenersFor(t, 2)
+	s := open(t, ls[0], 0, addrs)
+	for range 2 * maxStrangers {
+		here, there := net.Pipe()
+		t.Cleanup(func() { _ = here.Close() })
+		s.Accept(there, nil)
+	}
+	if n := s.strangers.Load(); n > maxStrangers {
+		t.Errorf("%d connections are waited for", n)
+	}
+	cluster.Eventually(t, patience, "that a node is heard", func() error {
+		c, a, err := dialAs(t, addrs[0], hello{version: protocol, from: 1, to: 0, boot: 7, number: 1, addrs: addrs})
+		if err != nil || a.verdict != welcome {
+			return fmt.Errorf("%+v, %w", a, err)
+		}
+		sendOn(t, c, numbered(1, 1, 1)...)
+		return nil
+	})
+	s.events.take(t, 1)
+	cluster.Eventually(t, patience, "that nobody is waited for", func() error {
+		if n := s.strangers.Load(); n != 0 {
+			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
 }
 
 // Connections of one peer that come all at once leave one, and messages that come

@@ -15,6 +15,10 @@ import (
 // helloTimeout is how long who dialed may take to say hello.
 const helloTimeout = dialTimeout
 
+// maxStrangers is how many connections may be about to say hello: many more than there
+// are nodes, and few enough that who floods the port takes no more than that.
+const maxStrangers = 128
+
 // inbound is a connection that a peer dialed.
 type inbound struct {
 	boot, number uint64 // of the hello
@@ -34,6 +38,7 @@ func (m *Mesh) receive(c net.Conn, early []byte) {
 	_ = c.SetDeadline(time.Now().Add(helloTimeout))
 	f := newFrames(maxHello, early)
 	body, err := f.read(c)
+	m.strangers.Add(-1)
 	if err != nil {
 		m.log.Debug("a node's connection ended before its hello", "from", c.RemoteAddr(), "err", err)
 		return

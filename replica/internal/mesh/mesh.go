@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
 )
@@ -71,6 +72,7 @@ type Mesh struct {
 	boot       uint64
 	maxWaiting int // for each peer
 	remarks    remarks
+	strangers  atomic.Int32        // connections that were accepted and have not said hello
 	peers      [msg.MaxNodes]*peer // nil for this node and for slots that nobody has
 
 	ctx  context.Context // done when the mesh is closed
@@ -120,7 +122,8 @@ func (m *Mesh) Close() {
 
 // Accept takes over a connection whose Preface was read through r: c, and what r
 // holds already. It returns at once; c is the mesh's then, and r the caller's again.
-// Read and write deadlines of c are the mesh's, too. A nil r holds nothing.
+// Read and write deadlines of c are the mesh's, too. A nil r holds nothing. Where
+// many connections have not said hello yet, c is closed.
 func (m *Mesh) Accept(c net.Conn, r *bufio.Reader) {
 	var early []byte
 	if r != nil {
@@ -128,7 +131,8 @@ func (m *Mesh) Accept(c net.Conn, r *bufio.Reader) {
 		early = bytes.Clone(held)
 		_, _ = r.Discard(len(held))
 	}
-	if !m.start(func() { m.receive(c, early) }) {
+	if m.strangers.Add(1) > maxStrangers || !m.start(func() { m.receive(c, early) }) {
+		m.strangers.Add(-1)
 		_ = c.Close()
 	}
 }
