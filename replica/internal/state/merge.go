@@ -25,7 +25,7 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 		// Whoever sent it to the other lineage got here, too.
 		res.Status = msg.Superseded
 		return res
-	case op.Cond != msg.Always && s.records.past(op.ID):
+	case op.Cond != msg.Always && s.records.past(op.ID) && (op.Cond == msg.IfPresent || !before(was, op)):
 		// It may have come here as well, before its client went on. If it was done, it
 		// would come back over what has replaced it since; by the quorum's form it
 		// can't, as the key was touched. If it had a condition it may have done nothing
@@ -54,6 +54,12 @@ func (s *State) merge(epoch uint64, op *msg.Op) msg.Result {
 		res.Old = old.value
 	}
 	return res
+}
+
+// before tells whether what is here is an earlier write of the epoch in which op
+// was done: then op can't have been done here.
+func before(was *item, op *msg.Op) bool {
+	return was != nil && was.version.Epoch == op.Version.Epoch && was.version.Seq < op.Version.Seq
 }
 
 // wins tells whether the write that op takes over is to stand where was, or

@@ -127,7 +127,8 @@ func (m *model) merge(epoch uint64, op *msg.Op) msg.Result {
 	switch {
 	case op.ID.Client != 0 && m.find(op.ID) >= 0:
 		res.Status = msg.Superseded
-	case op.Cond != msg.Always && op.ID.Client != 0 && op.ID.Seq > 0 && op.ID.Seq <= m.acked(op.ID.Client):
+	case op.Cond != msg.Always && op.ID.Client != 0 && op.ID.Seq > 0 && op.ID.Seq <= m.acked(op.ID.Client) &&
+		(op.Cond == msg.IfPresent || !some || was.version.Epoch != op.Version.Epoch || was.version.Seq >= op.Version.Seq):
 		res.Status = msg.Superseded
 		m.dropped++
 	case some && op.Cond == msg.IfVersion && op.Time <= was.time,
