@@ -111,14 +111,14 @@ func askEach(ctx context.Context, addrs []string, config *tls.Config) []replicaA
 
 // noReplica is the error of a table none of whose servers answers.
 func noReplica(answers []replicaAnswer) error {
-	var errs []error
+	var texts []string
 	for _, a := range answers {
 		if a.err == nil {
 			return nil
 		}
-		errs = append(errs, a.err)
+		texts = append(texts, replicaErrorText(a.err))
 	}
-	return fmt.Errorf("no server answers: %w", errors.Join(errs...))
+	return errors.New("no server answers: " + strings.Join(texts, "; "))
 }
 
 func printReplicas(out io.Writer, answers []replicaAnswer, style terminal.Style, asJSON bool) error {
@@ -164,12 +164,15 @@ func replicasText(answers []replicaAnswer, style terminal.Style) string {
 	if len(best) > 0 {
 		for _, a := range answers {
 			if a.err != nil {
-				b.WriteString(style.Warn(strings.TrimPrefix(oneLine(a.err), "replica: ")) + "\n")
+				b.WriteString(style.Warn(replicaErrorText(a.err)) + "\n")
 			}
 		}
 	}
 	return b.String()
 }
+
+// replicaErrorText is why a server didn't answer, which begins with its address.
+func replicaErrorText(err error) string { return strings.TrimPrefix(oneLine(err), "replica: ") }
 
 // knowsMore tells whether a is to be shown rather than b, of the same epoch.
 func knowsMore(a, b *replica.Status) bool {
