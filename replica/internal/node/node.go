@@ -15,6 +15,7 @@ type peer struct {
 	heard   time.Duration // when the last message came
 	ever    bool          // one came at all
 	report  *msg.Report   // the last one
+	said    time.Duration // when that came
 }
 
 // Node is one node of a replica table: a state machine without clock, network or
@@ -44,8 +45,10 @@ type Node struct {
 	alone   time.Duration // since when it is without a leader
 	patient time.Duration // how long it stays so
 	began   time.Duration
-	highest uint64
-	merged  msg.Epoch
+	// lastGone is when it last learned that a process is no more.
+	lastGone time.Duration
+	highest  uint64
+	merged   msg.Epoch
 
 	// The log's time, in microseconds: what it was, and at which time of this node.
 	// It begins with the wall clock of whoever founds a history and goes on by the
@@ -179,6 +182,7 @@ func (n *Node) Disconnected(now time.Duration, slot int, refused bool) {
 // gone: the process at slot is no more.
 func (n *Node) gone(slot int) {
 	n.reportSoon = true
+	n.lastGone = n.now
 	g := n.g
 	if g == nil {
 		return

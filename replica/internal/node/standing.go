@@ -180,7 +180,7 @@ func (n *Node) hear(slot int, r *msg.Report) {
 	}
 	p := &n.peers[slot]
 	before := p.report
-	p.report = r
+	p.report, p.said = r, n.now
 	n.highest = max(n.highest, r.Highest, r.View.Lineage.Epoch.Number)
 	n.standSoon = true
 	if g := n.g; g != nil && !g.leads() && g.lead.Slot() == slot && g.lead != 0 && g.lead != r.ID {
@@ -358,7 +358,9 @@ func (n *Node) votes(g *group, id msg.ID) bool {
 }
 
 // settled tells whether there is nothing to wait for: each other member of the last
-// view is dead, or within reach and without a leader as well. Who is no member of
+// view, and everybody else who is heard, is dead, or has said, after the last death
+// that this node knows of, that it is without a leader as well: what was said before
+// may have been overtaken by an epoch that died with its leader. Who is no member of
 // that view can't know who has been added to it since: it looks at all addresses,
 // of which none may be on its way into an epoch, and who holds nothing has to hear
 // from all. all tells whether it does.
@@ -376,10 +378,10 @@ func (n *Node) settled(mine *candidate, has bool) (yes, all bool) {
 			continue
 		}
 		r := n.fresh(s)
-		here := r != nil && r.Leader == 0
+		here := r != nil && r.Leader == 0 && n.peers[s].said >= n.lastGone
 		all = all && here
 		switch {
-		case mine.member && !slotIn(v, s):
+		case mine.member && !slotIn(v, s) && r == nil:
 		case here && (mine.member || r.Joining == (msg.Epoch{})):
 		case has && n.peers[s].refused:
 		default:
