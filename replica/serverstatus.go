@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/torc-dht/torc/replica/internal/msg"
@@ -36,8 +37,10 @@ func (l *serverLoop) status() Status {
 		}
 		st.Members = append(st.Members, MemberStatus{Addr: l.addrs[m.Slot], State: memberStates[m.Role], Lag: m.Lag, Heard: heard})
 	}
-	for _, slot := range core.Forgot {
-		st.Forgotten = append(st.Forgotten, l.addrs[slot])
+	for _, m := range core.Members {
+		if slices.Contains(core.Forgot, m.Slot) && (m.Role == node.Down || m.Role == node.Joining) {
+			st.Forgotten = append(st.Forgotten, l.addrs[m.Slot])
+		}
 	}
 	return st
 }

@@ -32,7 +32,7 @@ type Status struct {
 	// this one: those that were taken over, and those that were not.
 	Merged  uint64 `json:"merged"`
 	Dropped uint64 `json:"dropped"`
-	// Forgotten are servers that a person has given up.
+	// Forgotten are servers that a person has given up, and that have not come back.
 	Forgotten []string `json:"forgotten"`
 }
 

@@ -136,7 +136,7 @@ var jsonObjects = []struct {
 		{"keys, bytes", "that the table holds"},
 		{"merged, dropped", "writes of degraded epochs that were given up: taken over, or"},
 		{"", "not"},
-		{"forgotten", "servers that a person gave up"},
+		{"forgotten", "servers that a person gave up, and that have not come back"},
 	}},
 	{"each of the members of replica status", []field{
 		{"addr", "HOST:PORT"},
