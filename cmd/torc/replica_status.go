@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -193,9 +194,9 @@ func replicaText(st *replica.Status, style terminal.Style) string {
 		if !st.Serving {
 			then = "nothing is answered"
 		}
-		fmt.Fprintf(&b, "epoch %s, %s\n", style.Accent(terminal.Count(st.Epoch.Number)), style.Bad("degraded since "+textform.Clock(st.Since)+": "+then))
+		fmt.Fprintf(&b, "epoch %s, %s\n", style.Accent(strconv.FormatUint(st.Epoch.Number, 10)), style.Bad("degraded since "+textform.Clock(st.Since)+": "+then))
 	default:
-		fmt.Fprintf(&b, "epoch %s, normal since %s\n", style.Accent(terminal.Count(st.Epoch.Number)), textform.Clock(st.Since))
+		fmt.Fprintf(&b, "epoch %s, normal since %s\n", style.Accent(strconv.FormatUint(st.Epoch.Number, 10)), textform.Clock(st.Since))
 	}
 	if st.Epoch != (replica.Epoch{}) {
 		fmt.Fprintf(&b, "view %s, %s, %s, %s of the log\n", terminal.Count(st.View),
