@@ -109,6 +109,11 @@ func (n *Node) found() {
 	}
 	n.old, n.coming = nil, nil
 	n.highest++
+	if h == nil {
+		// Above whatever there may have been before everything died, so that no
+		// version of then ever names a write of now.
+		n.highest = max(n.highest, n.c.Wall(n.now)/1_000_000)
+	}
 	id := msg.NewID(n.c.Slot, n.c.Rand.Uint64())
 	n.me = id
 	view := &msg.View{Number: 1, Members: []msg.ID{id}, Since: n.c.Wall(n.now) / 1000}

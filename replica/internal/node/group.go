@@ -158,8 +158,13 @@ func (g *group) viewPending() bool {
 // appliedView is the view in force at what is applied.
 func (g *group) appliedView() *msg.View { return g.views[0].view }
 
-// conf is raft's configuration now.
-func (g *group) conf() *raftpb.ConfState { return g.confs[len(g.confs)-1].conf }
+// conf is raft's configuration now; nil while there is none.
+func (g *group) conf() *raftpb.ConfState {
+	if len(g.confs) == 0 {
+		return nil
+	}
+	return g.confs[len(g.confs)-1].conf
+}
 
 // member tells whether this node counts itself a member: it has seen the entry
 // that made it one committed.
@@ -214,6 +219,7 @@ func (n *Node) ready(g *group) {
 		}
 		for _, e := range rd.CommittedEntries {
 			g.commit = e.GetIndex()
+			n.mindSoon = n.mindSoon || len(e.GetData()) == 0 || e.GetData()[0] != msg.EntryBatch
 			if e.GetType() == raftpb.EntryConfChangeV2 || e.GetType() == raftpb.EntryConfChange {
 				n.reconfigure(g, e)
 			}

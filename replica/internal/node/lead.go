@@ -40,7 +40,7 @@ func (n *Node) rise(g *group) {
 	}
 	g.lead_ = l
 	n.toldAll = true
-	n.standSoon = true
+	n.standSoon, n.mindSoon = true, true
 	n.event(false, "leads epoch %d, term %d", g.epoch.Number, g.term)
 }
 
@@ -99,8 +99,11 @@ func slotIn(v *msg.View, slot int) bool {
 
 // lead does a leader's duties.
 func (n *Node) lead(g *group) {
-	n.mindView(g)
-	n.mindConf(g)
+	if n.mindSoon {
+		n.mindSoon = false
+		n.mindView(g)
+		n.mindConf(g)
+	}
 	if l := g.lead_; n.now < l.gather && n.gathered(g.appliedView()) {
 		l.gather = n.now
 	}

@@ -30,6 +30,7 @@ type Node struct {
 	nextReport time.Duration
 	reportSoon bool // a report is to be sent at once
 	standSoon  bool // something has changed that stand has to look at
+	mindSoon   bool // the same for a leader's view and configuration
 
 	peers [msg.MaxNodes]peer
 	me    msg.ID // what this node is called in g, or will be in the next
@@ -197,13 +198,14 @@ func (n *Node) gone(slot int) {
 // that the leader is gone: until then it takes no part in an election.)
 func (n *Node) leaderGone(g *group) {
 	n.sometimes("leader gone")
+	gone := g.lead.Slot()
 	_ = g.raw.ForgetLeader()
 	g.lead = 0
 	n.recallAsked()
 	g.eager = 8
 	before := 0
-	for s := range n.c.Slot {
-		if n.hears(s) && !n.peers[s].refused {
+	for _, id := range g.conf().GetVoters() {
+		if s := msg.ID(id).Slot(); s < n.c.Slot && n.hears(s) && s != gone {
 			before++
 		}
 	}
@@ -268,6 +270,7 @@ func (n *Node) step(slot int, m *msg.Message) {
 		}
 		if l := g.lead_; l != nil {
 			l.heardFrom(n.now, r)
+			n.mindSoon = n.mindSoon || !g.view().Has(m.From) // it may have caught up
 		}
 		if r.Snapshot != nil && !n.arrived(g, slot, r) {
 			continue

@@ -14,7 +14,7 @@ import (
 // the view first, then the state, then raft's own message, which makes it count.
 const (
 	chunkBytes  = 64 << 10
-	chunkWindow = 16 // chunks that were sent and not acknowledged
+	chunkWindow = 4 // chunks that were sent and not acknowledged
 )
 
 // transfer is a snapshot on its way to a slot.

@@ -232,7 +232,7 @@ func (n *Node) stand() {
 	if !n.standSoon {
 		return
 	}
-	n.standSoon = false
+	n.standSoon, n.mindSoon = false, true
 	if n.led() {
 		n.beAlone()
 	}

@@ -109,6 +109,7 @@ func (n *Node) forgetAsked(g *group, f *flight) {
 		return
 	}
 	g.lead_.forget |= 1 << slot
+	n.mindSoon = true
 	n.finish(f, msg.Result{Status: msg.OK, Degraded: g.label()})
 }
 
