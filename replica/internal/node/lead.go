@@ -22,7 +22,7 @@ type leadership struct {
 	confAt  time.Duration               // when a change of the configuration was proposed; 0: none is
 	asked   []asker                     // who waits for a place to read at
 	rounds  map[uint64]*round           // of reads that raft is asked about
-	forget  uint8                       // slots that a person gives up
+	forgets []*flight                   // a person's words that are not in the log yet
 }
 
 // rise makes this node the leader that raft says it is.
@@ -55,6 +55,9 @@ func (n *Node) fall(g *group) {
 		}
 	}
 	n.recallRounds(l)
+	for _, f := range l.forgets {
+		n.again(f)
+	}
 	n.recallQueued()
 	n.sending = [msg.MaxNodes]*transfer{}
 	n.standSoon = true
@@ -154,7 +157,7 @@ func (n *Node) holdsUp(g *group, m msg.ID) (yes bool) {
 
 // mindView proposes the next view, if another one is due.
 func (n *Node) mindView(g *group) {
-	l, v := g.lead_, g.view()
+	v := g.view()
 	if g.viewPending() {
 		return
 	}
@@ -170,9 +173,7 @@ func (n *Node) mindView(g *group) {
 		return
 	}
 	n.admit(g, &next)
-	if l.forget != 0 {
-		n.forgetSlots(&next)
-	}
+	n.mindForgotten(g, v, &next)
 	if !next.Lineage.Normal && n.complete(&next) {
 		n.sometimes("becomes normal")
 		next.Lineage.Normal = true
@@ -261,26 +262,11 @@ func (n *Node) complete(v *msg.View) bool {
 		in := slices.ContainsFunc(v.Members, func(m msg.ID) bool {
 			return m.Slot() == s && n.hears(s) && n.peers[s].report != nil && n.peers[s].report.ID == m
 		})
-		if !in && (slotIn(v, s) || n.hears(s) || !slices.ContainsFunc(v.Forgotten, func(m msg.ID) bool { return m.Slot() == s })) {
+		if !in && (slotIn(v, s) || n.hears(s) || !givenUp(v, s)) {
 			return false
 		}
 	}
 	return true
-}
-
-// forgetSlots gives up the slots that a person said.
-func (n *Node) forgetSlots(v *msg.View) {
-	for s := range n.c.Slots {
-		if n.peerForgettable(s) && n.g.lead_.forget&(1<<s) != 0 && !slotIn(v, s) &&
-			!slices.ContainsFunc(v.Forgotten, func(m msg.ID) bool { return m.Slot() == s }) {
-			id := msg.NewID(s, n.c.Rand.Uint64())
-			if r := n.peers[s].report; r != nil {
-				id = r.ID
-			}
-			v.Forgotten = append(slices.Clone(v.Forgotten), id)
-		}
-	}
-	n.g.lead_.forget = 0
 }
 
 // mindConf proposes the next change of raft's configuration: towards an odd number

@@ -100,21 +100,6 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// forgetAsked carries out, at the leader, a person's word that a server won't come
-// back. One that is a member, or was heard lately, is not given up.
-func (n *Node) forgetAsked(g *group, f *flight) {
-	slot := int(min(f.op.Version.Seq, msg.MaxNodes))
-	if slot >= n.c.Slots || !n.peerForgettable(slot) || slotIn(g.view(), slot) {
-		n.finish(f, msg.Result{Status: msg.Conflict})
-		return
-	}
-	g.lead_.forget |= 1 << slot
-	n.mindSoon = true
-	n.finish(f, msg.Result{Status: msg.OK, Degraded: g.label()})
-}
-
-func (n *Node) peerForgettable(slot int) bool { return slot != n.c.Slot && !n.hears(slot) }
-
 // Leader returns the slot of who leads, as far as is known, or -1. It is cheap.
 func (n *Node) Leader() int {
 	if n.led() {
