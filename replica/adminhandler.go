@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strings"
 
 	"github.com/torc-dht/torc"
 )
@@ -47,6 +49,10 @@ func (s *Server) AdminHandler() http.Handler {
 		_, _ = w.Write(text) // who asked is gone, or not
 	})
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, q *http.Request) {
+		if !plainHost(q.Host) {
+			http.Error(w, "ask by an address, or by localhost: a name may be anybody's", http.StatusForbidden)
+			return
+		}
 		switch err := s.Forget(q.FormValue("server")); {
 		case errors.Is(err, torc.ErrInvalid):
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -57,6 +63,16 @@ func (s *Server) AdminHandler() http.Handler {
 		}
 	})
 	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// plainHost tells whether a request was meant for this machine: a page in a browser
+// can have its own name resolve to it, but not make a name an address.
+func plainHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	return host == "localhost" || net.ParseIP(host) != nil
 }
 
 // ready says why this server can't answer clients, if it can't.

@@ -16,6 +16,7 @@ type peer struct {
 	ever    bool          // one came at all
 	report  *msg.Report   // the last one
 	said    time.Duration // when that came
+	dead    msg.ID        // who ran there when nobody listened any more: what is still to come from him is void
 }
 
 // Node is one node of a replica table: a state machine without clock, network or
@@ -62,6 +63,7 @@ type Node struct {
 	toldAll   bool
 	sending   [msg.MaxNodes]*transfer
 	coming    *arrival
+	balks     time.Duration // until then no snapshot is taken
 
 	flights
 	later  []*flight // to be routed at the next tick
@@ -160,7 +162,7 @@ func (n *Node) thaw(now time.Duration) {
 func (n *Node) Connected(now time.Duration, slot int) {
 	n.at(now)
 	p := &n.peers[slot]
-	p.up, p.refused = true, false
+	p.up, p.refused, p.dead = true, false, 0
 	n.sendReport(slot)
 }
 
@@ -175,6 +177,9 @@ func (n *Node) Disconnected(now time.Duration, slot int, refused bool) {
 	}
 	n.standSoon = true
 	if refused && !p.refused {
+		if p.report != nil {
+			p.dead = p.report.ID
+		}
 		p.refused, p.ever, p.report = true, false, nil // what it said is void
 		n.gone(slot)
 	}
@@ -219,6 +224,10 @@ func (n *Node) Receive(now time.Duration, slot int, m *msg.Message) {
 		return
 	}
 	p := &n.peers[slot]
+	if p.dead != 0 && p.dead == m.From {
+		n.sometimes("the dead speak")
+		return
+	}
 	if !n.hears(slot) {
 		n.reportSoon = true // so that it learns that it is heard
 	}

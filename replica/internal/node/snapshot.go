@@ -112,7 +112,7 @@ func (n *Node) endTransfer(slot int) {
 // chunk takes a part of a snapshot.
 func (n *Node) chunk(slot int, m *msg.Message) {
 	g := n.g
-	if g == nil || g.epoch != m.Epoch || m.To != g.id {
+	if g == nil || g.epoch != m.Epoch || m.To != g.id || n.now < n.balks {
 		return
 	}
 	a := n.coming
@@ -129,8 +129,7 @@ func (n *Node) chunk(slot int, m *msg.Message) {
 			return
 		}
 		if err := a.load.Add(m.Data); err != nil {
-			n.event(true, "snapshot from %s: %v", n.name(slot), err)
-			n.coming = nil
+			n.balk(slot, err)
 			return
 		}
 	}
@@ -138,13 +137,20 @@ func (n *Node) chunk(slot int, m *msg.Message) {
 	if m.Last {
 		st, err := a.load.State()
 		if err != nil {
-			n.event(true, "snapshot from %s: %v", n.name(slot), err)
-			n.coming = nil
+			n.balk(slot, err)
 			return
 		}
 		a.st, a.load = st, nil
 	}
 	n.send(slot, &msg.Message{Kind: msg.KindChunkOK, Epoch: m.Epoch, From: g.id, To: m.From, Ref: m.Ref, Index: m.Index})
+}
+
+// balk gives up a snapshot that this node can't take, and for a while all others:
+// they would be no better.
+func (n *Node) balk(slot int, err error) {
+	n.event(true, "snapshot from %s: %v", n.name(slot), err)
+	n.coming = nil
+	n.balks = n.now + n.ticks(aloneTicks)
 }
 
 // arrived tells whether what raft's message names is here, whole.
