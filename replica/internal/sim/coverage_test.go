@@ -9,7 +9,7 @@ func rarely(name string, seeds int) bool {
 		return true
 	case "answer repeated": // a client asks for the result of its last call alone
 		return seeds < 20000
-	case "admits itself", "answer unknown":
+	case "admits itself", "answer unknown", "the dead speak":
 		return seeds < 2000
 	}
 	return false
@@ -20,5 +20,5 @@ var places = []string{
 	"answer unavailable", "answer unknown", "answer repeated", "answer labelled", "a leader that is answered late",
 
 	"admits", "admits itself", "becomes normal", "busy", "ejects", "falls", "founds afresh", "founds with data", "gives a snapshot up", "gives way", "heals", "joined in vain",
-	"joins", "leader gone", "leader", "read asked again", "rises", "sends a snapshot", "sent again", "takes a snapshot", "thawed", "was ejected",
+	"joins", "leader gone", "leader", "read asked again", "rises", "sends a snapshot", "sent again", "takes a snapshot", "thawed", "the dead speak", "was ejected",
 }

@@ -32,7 +32,7 @@ func (w *world) survives(a simnet.Addr) bool {
 	}
 	mine := w.nodes[a].stand()
 	if !mine.member {
-		return !mine.holds || w.forked
+		return !mine.holds // by its own word nobody else may have it
 	}
 	for _, n := range w.up() {
 		if s := n.stand(); n.addr != a && s.member && s.epoch == mine.epoch && s.view >= mine.view {
