@@ -11,5 +11,5 @@ func openFiles() (limit uint64, limited bool) {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil || r.Cur > 1<<62 {
 		return 0, false
 	}
-	return uint64(r.Cur), true
+	return uint64(r.Cur), true //nolint:unconvert // int64 on FreeBSD
 }

@@ -166,6 +166,6 @@ func answers(t testing.TB, addr, target, want string) {
 // admin asks a server's admin port.
 func admin(s *running, method, target string) (code int, body string) {
 	w := httptest.NewRecorder()
-	s.AdminHandler().ServeHTTP(w, httptest.NewRequest(method, target, http.NoBody))
+	s.AdminHandler().ServeHTTP(w, httptest.NewRequest(method, "http://127.0.0.1:18081"+target, http.NoBody))
 	return w.Code, w.Body.String()
 }

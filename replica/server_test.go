@@ -252,9 +252,9 @@ func TestAdminHandler(t *testing.T) {
 	if st.Self != servers[0].addr || len(st.Servers) != 2 || len(st.Members) != 2 || st.Epoch.Number == 0 || st.Epoch.Founder == "" || st.Since.IsZero() {
 		t.Errorf("GET /status: %s", body)
 	}
-	q := httptest.NewRequest("POST", "/forget?server="+servers[1].addr, http.NoBody)
+	q := httptest.NewRequest(http.MethodPost, "/forget?server="+servers[1].addr, http.NoBody)
 	q.Header.Set("Sec-Fetch-Site", "cross-site")
-	rebound := httptest.NewRequest("POST", "http://a.page.example:18081/forget?server="+servers[1].addr, http.NoBody)
+	rebound := httptest.NewRequest(http.MethodPost, "http://a.page.example:18081/forget?server="+servers[1].addr, http.NoBody)
 	for _, q := range []*http.Request{q, rebound} {
 		w := httptest.NewRecorder()
 		servers[0].AdminHandler().ServeHTTP(w, q)

@@ -121,18 +121,18 @@ func TestTableErrors(t *testing.T) {
 		}
 	}
 	s.Freeze()
-	fails("a frozen server's read", get, "no answer", false)
-	fails("a frozen server's write", put, "no answer", true)
+	_ = fails("a frozen server's read", get, "no answer", false)
+	_ = fails("a frozen server's write", put, "no answer", true)
 	s.Thaw()
 	s.Refuse(true)
-	fails("a write of one that can't serve", put, "too few servers can be reached", false)
+	_ = fails("a write of one that can't serve", put, "too few servers can be reached", false)
 	if e := fails("a read of one that can't serve", get, "too few servers can be reached", false); e.Since.IsZero() {
 		t.Errorf("it is not said since when: %v", e)
 	}
 	s.Refuse(false)
 	s.Kill()
-	fails("a dead server's read", get, "connection refused", false)
-	fails("a dead server's write", put, "connection refused", false)
+	_ = fails("a dead server's read", get, "connection refused", false)
+	_ = fails("a dead server's write", put, "connection refused", false)
 }
 
 func TestFullAndRepeated(t *testing.T) {

@@ -134,6 +134,7 @@ func (p *plain) attempt(ctx context.Context, at int, request, key string) (e tor
 		return e, false, err
 	}
 	body, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close() // there is nothing of it left
 	if err != nil {
 		return e, false, err
 	}

@@ -253,7 +253,8 @@ func (n *Node) route() {
 // via is the slot to pass operations to: the leader's, or that of another member
 // that knows it; -1 if there is none.
 func (n *Node) via() int {
-	epoch, lead := msg.Epoch{}, msg.ID(0)
+	var epoch msg.Epoch
+	var lead msg.ID
 	if g := n.g; g != nil && g.lead != 0 {
 		epoch, lead = g.epoch, g.lead
 	} else if best := n.bestLive(); best != nil {

@@ -50,9 +50,9 @@ func (s *State) Image() *Image {
 func (im *Image) Restart() { im.begun = false }
 
 // Next returns the next chunk, and whether it is the last one. A chunk ends with
-// what brings it to max bytes: so it may be longer, by an item or a record.
-func (im *Image) Next(max int) (chunk []byte, last bool) {
-	chunk = make([]byte, 0, max+max/8)
+// what brings it to size bytes: so it may be longer, by an item or a record.
+func (im *Image) Next(size int) (chunk []byte, last bool) {
+	chunk = make([]byte, 0, size+size/8)
 	if !im.begun {
 		im.begun = true
 		chunk = append(chunk, im.head...)
@@ -60,7 +60,7 @@ func (im *Image) Next(max int) (chunk []byte, last bool) {
 		im.inItems = im.item.First()
 		im.page, im.at = 0, 0
 	}
-	for ; im.inItems && len(chunk) < max; im.inItems = im.item.Next() {
+	for ; im.inItems && len(chunk) < size; im.inItems = im.item.Next() {
 		chunk = appendItem(chunk, im.item.Value())
 	}
 	if im.inItems {
@@ -68,7 +68,7 @@ func (im *Image) Next(max int) (chunk []byte, last bool) {
 	}
 	for ; im.page < len(im.records.pages); im.page, im.at = im.page+1, 0 {
 		for _, r := range im.records.pages[im.page].records[im.at:] {
-			if len(chunk) >= max {
+			if len(chunk) >= size {
 				return chunk, false
 			}
 			chunk = appendRecord(chunk, r)

@@ -35,13 +35,13 @@ func TestChunks(t *testing.T) {
 	t.Parallel()
 	s := busy()
 	whole := all(s.Image(), 1<<20)
-	for _, max := range []int{1, 10, 100, len(whole), len(whole) + 1} {
+	for _, size := range []int{1, 10, 100, len(whole), len(whole) + 1} {
 		im := s.Image()
 		var got []byte
 		for n := 0; ; n++ {
-			chunk, last := im.Next(max)
-			if len(chunk) == 0 || len(chunk) > max+100 || !last && len(chunk) < max {
-				t.Errorf("of at most %d: chunk %d has %d bytes", max, n, len(chunk))
+			chunk, last := im.Next(size)
+			if len(chunk) == 0 || len(chunk) > size+100 || !last && len(chunk) < size {
+				t.Errorf("of at most %d: chunk %d has %d bytes", size, n, len(chunk))
 			}
 			got = append(got, chunk...)
 			if last {
@@ -49,7 +49,7 @@ func TestChunks(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(got, whole) {
-			t.Errorf("of at most %d: the chunks are not the image", max)
+			t.Errorf("of at most %d: the chunks are not the image", size)
 		}
 	}
 	if chunk, last := New(Limits{}).Image().Next(100); len(chunk) == 0 || !last {

@@ -39,12 +39,12 @@ func expect(t *testing.T, got msg.Result, want string) {
 	}
 }
 
-// all returns an image as one piece, made of chunks of about max bytes.
-func all(im *Image, max int) []byte {
+// all returns an image as one piece, made of chunks of about size bytes.
+func all(im *Image, size int) []byte {
 	im.Restart()
 	var b []byte
 	for {
-		chunk, last := im.Next(max)
+		chunk, last := im.Next(size)
 		b = append(b, chunk...)
 		if last {
 			return b
@@ -52,12 +52,12 @@ func all(im *Image, max int) []byte {
 	}
 }
 
-// reload sends a state through chunks of about max bytes.
-func reload(s *State, max int) (*State, error) {
+// reload sends a state through chunks of about size bytes.
+func reload(s *State, size int) (*State, error) {
 	l := NewLoader(s.limits)
 	im := s.Image()
 	for {
-		chunk, last := im.Next(max)
+		chunk, last := im.Next(size)
 		if err := l.Add(chunk); err != nil {
 			return nil, err
 		}
