@@ -267,7 +267,7 @@ func (p *peer) use(ctx context.Context, c net.Conn, there uint64) {
 	p.mu.Lock()
 	p.mu.there, p.mu.end = there, end
 	p.mu.Unlock()
-	out := newOutbox(p.m.maxWaiting, end)
+	out := newOutbox(p.m.maxWaiting, end, c)
 	p.out.Store(out)
 	p.m.event(Connected{p.slot})
 	p.m.wg.Go(func() { end(listen(c)) })

@@ -250,7 +250,7 @@ func (n *Node) admit(g *group, v *msg.View) {
 }
 
 // batchesBehind is how many entries who enters the view may still lack.
-const batchesBehind = 2 * pipeline
+const batchesBehind = 4
 
 // complete tells whether every address is in v, under the name its process goes by
 // now, or given up and not heard of since.
