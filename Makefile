@@ -47,6 +47,7 @@ figures: packages ## the tables and plots in docs/figures, from our own code
 	$(GO) run ./internal/figures/churn -out docs/figures
 	$(GO) run ./internal/figures/hitrate -out docs/figures
 	$(GO) run ./internal/figures/shard -out docs/figures
+	cd test/replica/versus && $(GO) run . -out ../../../docs/figures/replica.md
 
 .PHONY: docs
 docs: ## docs/cli and the man pages, from the command tree
