@@ -27,10 +27,10 @@ type trial struct {
 const ms = time.Millisecond
 
 var trials = []trial{
-	{name: "a follower is killed", nodes: 3, deaths: true, wait: 15 * ms, fault: func(w *world) { w.killFor(w.follower(0), time.Second) }},
+	{name: "a follower is killed", nodes: 3, deaths: true, wait: 30 * ms, fault: func(w *world) { w.killFor(w.follower(0), time.Second) }},
 	{name: "the leader is killed", nodes: 3, deaths: true, wait: 30 * ms, fault: func(w *world) { w.killFor(w.leading(), time.Second) }},
 	{name: "the leader of four is killed", nodes: 4, deaths: true, wait: 30 * ms, fault: func(w *world) { w.killFor(w.leading(), time.Second) }},
-	{name: "the follower of two is killed", nodes: 2, deaths: true, wait: 15 * ms, fault: func(w *world) { w.killFor(w.follower(0), time.Second) }},
+	{name: "the follower of two is killed", nodes: 2, deaths: true, wait: 30 * ms, fault: func(w *world) { w.killFor(w.follower(0), time.Second) }},
 	{name: "the leader of two is killed", nodes: 2, deaths: true, label: true, wait: 100 * ms, fault: func(w *world) { w.killFor(w.leading(), time.Second) }},
 	{name: "down to two, one after another, and back", nodes: 4, deaths: true, wait: 30 * ms, fault: func(w *world) {
 		first, second := w.leading(), w.others(w.leading())[0]
