@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/internal/cluster"
+	"github.com/torc-dht/torc/replica"
 )
 
 // members are the servers of a store: where clients call them, and their processes.
@@ -72,6 +73,15 @@ func startOurs(ctx context.Context, c *cluster.Cluster, program, name string, n 
 		}
 	}
 	return m, nil
+}
+
+// leader is which of the servers leads.
+func (m *members) leader(ctx context.Context) (string, error) {
+	s, err := replica.Ask(ctx, m.addrs[0], nil)
+	if err == nil && s.Leader == "" {
+		err = errors.New("nobody leads")
+	}
+	return s.Leader, err
 }
 
 // conn is a client of one server, on one connection. It knows just as much of HTTP
