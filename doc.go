@@ -12,6 +12,8 @@
 //
 //	fleet            memcached://  a fixed list of memcached servers
 //	fleet/zookeeper  zk://         memcached servers that announce themselves in ZooKeeper
+//	shard            shard://      torc servers, and a master that knows the map
+//	replica          replica://    one to four torc servers that each hold all of it
 //
 // What one kind promises and another does not (whether entries may be evicted,
 // what survives which fault) is in the documentation of each.
