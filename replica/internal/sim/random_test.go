@@ -19,8 +19,11 @@ var (
 	traceTo   = flag.String("sim.trace", "", "a file for the trace of the first seed, of TestAnything or of a scenario")
 )
 
-// someSeeds is how many TestAnything tries in everyday's tests.
-const someSeeds = 200
+// someSeeds is how many TestAnything tries, and fewSeeds when tests are to be short.
+const (
+	someSeeds = 2000
+	fewSeeds  = 200
+)
 
 func soaks() bool { return os.Getenv("TORC_SOAK") != "" }
 
@@ -28,8 +31,12 @@ func soaks() bool { return os.Getenv("TORC_SOAK") != "" }
 func TestAnything(t *testing.T) {
 	t.Parallel()
 	n := cmp.Or(*seeds, someSeeds)
-	if *seeds == 0 && soaks() {
+	switch {
+	case *seeds != 0:
+	case soaks():
 		n = 20 * someSeeds
+	case testing.Short():
+		n = fewSeeds
 	}
 	wrong := 0
 	for i := range uint64(n) {
@@ -56,7 +63,7 @@ func TestAnything(t *testing.T) {
 		return
 	}
 	t.Logf("%d seeds\n%s", n, coverage)
-	if n >= someSeeds {
+	if n >= fewSeeds {
 		if missing := slices.DeleteFunc(coverage.Missing(), func(name string) bool { return rarely(name, n) }); len(missing) > 0 {
 			t.Errorf("no seed came by %q", missing)
 		}
