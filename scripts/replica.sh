@@ -65,14 +65,15 @@ configure() {
 }
 
 start() {
-	local id server said=0 i
+	local id server said i
 	[[ -e servers.txt ]] || fail "there is no servers.txt in $PWD: replica.sh configure SELF PEER..."
 	if id=$(pid); then
 		say "$(self) runs already, process $id"
 		return
 	fi
 	server=$(program kv-server) || return
-	[[ ! -e kv-server.log ]] || said=$(wc -l <kv-server.log)
+	touch kv-server.log # it is looked at before the server may have made it
+	said=$(wc -l <kv-server.log)
 	nohup "$server" "$@" >>kv-server.log 2>&1 </dev/null &
 	id=$!
 	echo "$id" >kv-server.pid
