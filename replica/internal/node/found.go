@@ -148,7 +148,6 @@ func (n *Node) found() {
 type healing struct {
 	number  uint64 // the ref of its flights
 	from    msg.Epoch
-	into    msg.Epoch // should it die before this node is a member of it, all begins anew
 	ops     []*msg.Op
 	waiting int
 	taken   int
@@ -174,14 +173,13 @@ func (n *Node) startHealing() {
 		return
 	}
 	epoch := h.view.Lineage.Epoch
-	into := best.View.Lineage.Epoch
-	if h.view.Lineage.Normal || n.merged == epoch && n.mergedInto == into {
+	if h.view.Lineage.Normal || n.mergedBy(epoch) {
 		return
 	}
 	h.whole(epoch.Number)
 	fork := h.view.Lineage.Fork
 	n.numbers++
-	n.heal = &healing{number: n.numbers, from: epoch, into: into}
+	n.heal = &healing{number: n.numbers, from: epoch}
 	for _, op := range h.st.Since(fork) {
 		op.Fork = fork
 		if op.ID.Client == 0 {
@@ -191,6 +189,19 @@ func (n *Node) startHealing() {
 		n.heal.ops = append(n.heal.ops, op)
 	}
 	n.sometimes("heals")
+}
+
+// mergedBy tells whether somebody has handed over the writes of epoch.
+func (n *Node) mergedBy(epoch msg.Epoch) bool {
+	if n.merged == epoch {
+		return true
+	}
+	for s := range n.c.Slots {
+		if r := n.fresh(s); r != nil && r.Merged == epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // standHealing goes on with it, and begins it for one who has been without a
@@ -203,10 +214,8 @@ func (n *Node) standHealing() {
 	if h == nil {
 		return
 	}
-	best := n.bestLive()
-	if best == nil || n.old == nil || !outranks(best.View.Lineage, n.old.view.Lineage) || best.View.Lineage.Epoch != h.into {
+	if best := n.bestLive(); best == nil || n.old == nil || !outranks(best.View.Lineage, n.old.view.Lineage) {
 		n.heal = nil
-		n.standSoon = true
 		return
 	}
 	for h.waiting < healWindow && len(h.ops) > 0 {
@@ -216,7 +225,7 @@ func (n *Node) standHealing() {
 	}
 	if h.waiting == 0 && len(h.ops) == 0 {
 		n.heal = nil
-		n.merged, n.mergedInto = h.from, h.into
+		n.merged = h.from
 		n.reportSoon = true
 		n.event(h.dropped > 0, "epoch %d is healed: %d keys written meanwhile were taken over, %d lost to later writes", h.from.Number, h.taken, h.dropped)
 	}
