@@ -1,46 +1,28 @@
 package shard
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/internal/selfsigned"
 )
 
 // certificate makes one for 127.0.0.1 that vouches for itself, and a file of it.
 func certificate(t *testing.T) (cert tls.Certificate, roots *x509.CertPool, file string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	cert, roots = selfsigned.Certificate(t)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 	file = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(text)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots, file
+	return cert, roots, file
 }
 
 // A table speaks TLS to master and servers where its URL says so, and to no others.
