@@ -47,10 +47,34 @@ func (c *Cluster) torcAs(ctx context.Context, name string) (string, error) {
 }
 
 func (c *Cluster) findTorc(ctx context.Context) (string, error) {
-	for _, path := range []string{c.options.Torc, os.Getenv("TORC_BIN")} {
-		if path != "" {
-			return filepath.Abs(path)
+	if path := c.options.Torc; path != "" {
+		return filepath.Abs(path)
+	}
+	return findTorc(ctx, c.dir)
+}
+
+// Programs puts torc into dir, a folder of the caller's, under each of the names: it
+// acts by the one that it is called by. It is the torc that the environment's
+// TORC_BIN names, and without that one that is built from this module's source and
+// stays as it is, whoever builds at the same time.
+func Programs(ctx context.Context, dir string, names ...string) error {
+	torc, err := findTorc(ctx, dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.Symlink(torc, filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("cluster: %w", err)
 		}
+	}
+	return nil
+}
+
+// findTorc returns the path of the torc that TORC_BIN names, or of one that it
+// builds and keeps in dir.
+func findTorc(ctx context.Context, dir string) (string, error) {
+	if path := os.Getenv("TORC_BIN"); path != "" {
+		return filepath.Abs(path)
 	}
 	root, err := moduleRoot()
 	if err != nil {
@@ -73,8 +97,11 @@ func (c *Cluster) findTorc(ctx context.Context) (string, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cluster: building torc in %s (TORC_BIN names one that is built): %w\n%s", root, err, out)
 	}
-	// This cluster goes on with this one, whatever is built later.
-	own := filepath.Join(c.dir, ".torc")
+	// Who asked goes on with this one, whatever is built later.
+	own, err := filepath.Abs(filepath.Join(dir, ".torc"))
+	if err != nil {
+		return "", fmt.Errorf("cluster: %w", err)
+	}
 	if err := copyFile(own, path); err != nil {
 		return "", fmt.Errorf("cluster: %w", err)
 	}

@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "torc-shard-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = build(dir)
+		err = cluster.Programs(context.Background(), dir, "torc", "clt", "svr", "master-svr")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,27 +43,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return code
-}
-
-// build puts the programs into a folder of their own, so that whoever builds at the
-// same time doesn't take them away. TORC_BIN names a torc that is built already.
-func build(dir string) error {
-	torc, err := filepath.Abs(os.Getenv("TORC_BIN"))
-	if err != nil {
-		return err
-	}
-	if os.Getenv("TORC_BIN") == "" {
-		torc = filepath.Join(dir, "built")
-		if out, err := exec.Command("go", "build", "-o", torc, "../../cmd/torc").CombinedOutput(); err != nil {
-			return fmt.Errorf("building torc: %w\n%s", err, out)
-		}
-	}
-	for _, name := range []string{"torc", "clt", "svr", "master-svr"} {
-		if err := os.Symlink(torc, filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // store is a sharded store of real processes on this machine.

@@ -12,11 +12,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -66,8 +64,7 @@ func run(ctx context.Context, out string, p plan) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	bin, err := build(ctx, dir)
-	if err != nil {
+	if err := cluster.Programs(ctx, dir, "torc", "clt"); err != nil {
 		return err
 	}
 	redis := len(cluster.Missing("redis-server", "redis-tools")) == 0
@@ -84,7 +81,7 @@ func run(ctx context.Context, out string, p plan) error {
 			return err
 		},
 	} {
-		if err := onMachine(bin, measure); err != nil {
+		if err := onMachine(dir, measure); err != nil {
 			return err
 		}
 	}
@@ -97,21 +94,6 @@ func run(ctx context.Context, out string, p plan) error {
 	}
 	writePage(file, p, f)
 	return file.Close()
-}
-
-// build puts the programs into a folder, which it returns. TORC_BIN names a torc
-// that is built already.
-func build(ctx context.Context, dir string) (string, error) {
-	torc := os.Getenv("TORC_BIN")
-	if torc == "" {
-		torc = filepath.Join(dir, "built")
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", torc, "github.com/torc-dht/torc/cmd/torc")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building torc: %w\n%s", err, out)
-		}
-	}
-	torc, err := filepath.Abs(torc)
-	return dir, errors.Join(err, os.Symlink(torc, filepath.Join(dir, "torc")), os.Symlink("torc", filepath.Join(dir, "clt")))
 }
 
 // machine runs what is measured together.

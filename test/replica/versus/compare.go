@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -25,10 +26,10 @@ func compare(ctx context.Context, o options) (string, error) {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	program, err := torc(ctx, c.Dir())
-	if err != nil {
+	if err := cluster.Programs(ctx, c.Dir(), "kv-server"); err != nil {
 		return "", err
 	}
+	program := filepath.Join(c.Dir(), "kv-server")
 	r := &run{o: o}
 	if r.etcd, err = startEtcd(ctx, c); err != nil {
 		return "", err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -140,26 +139,6 @@ func gets(cs []*clientv3.Client) (out []caller) {
 		})
 	}
 	return out
-}
-
-// torc builds the program that TORC_BIN names otherwise, and returns the path by
-// which it acts as kv-server.
-func torc(ctx context.Context, dir string) (string, error) {
-	path := os.Getenv("TORC_BIN")
-	if path == "" {
-		path = filepath.Join(dir, "built")
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/torc")
-		cmd.Dir = filepath.Join("..", "..", "..")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building torc: %w\n%s", err, out)
-		}
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	link := filepath.Join(dir, "kv-server")
-	return link, os.Symlink(path, link)
 }
 
 func etcdVersion() string { return version.Version }
