@@ -29,7 +29,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| swaps, 3 servers | ", "| etcd's puts, 3 members | ", "| from server 4 of 4 |", "times etcd's puts"} {
+	for _, want := range []string{"| swaps, 3 servers, asked of their leader as torc's clients do | ", "| swaps, 3 servers, asked of all alike | ", "| etcd's puts, 3 members | ", "| from server 4 of 4 |", "times etcd's puts"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
