@@ -258,7 +258,7 @@ type Report struct {
 	Lost bool
 	// Hears has a bit for each slot that it has heard from lately.
 	Hears uint8
-	// Holds is where what it holds comes from, for who is to found: the last
+	// Lineage is where what it holds comes from, for who is to found, with the last
 	// entry's term and index, and whether it was a member of the view.
 	Lineage   Lineage
 	LastTerm  uint64
