@@ -310,6 +310,7 @@ func (n *Node) standAgainst(g *group) {
 // standAlone: without a leader.
 func (n *Node) standAlone() {
 	if n.heal != nil {
+		n.beAlone() // it hands its writes to somebody who leads, and will be taken in
 		return
 	}
 	mine := n.holds()

@@ -102,6 +102,9 @@ func (m *model) write(epoch uint64, op *msg.Op) msg.Result {
 		return res
 	}
 	k := modelKey{time: m.now, removed: op.Kind == msg.Delete, by: modelName(op.ID), mayBe: op.Cond != msg.Always}
+	if was, some := m.keys[op.Key]; some {
+		k.time = max(k.time, was.time+1)
+	}
 	if !k.removed {
 		k.value, k.expires = string(op.Value), op.Expires
 		if !m.fits(op.Key, k) {

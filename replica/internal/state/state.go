@@ -139,6 +139,11 @@ func (s *State) write(epoch uint64, op *msg.Op) msg.Result {
 		return res
 	}
 	it := &item{key: op.Key, time: s.now, removed: op.Kind == msg.Delete, by: name(op.ID), mayBe: op.Cond != msg.Always}
+	if was != nil {
+		// What was taken over may be of a faster clock. A write is later than what it
+		// replaces, or a third lineage that has that, too, would bring it back.
+		it.time = max(s.now, was.time+1)
+	}
 	if !it.removed {
 		it.value, it.expires = own(op.Value), op.Expires
 		if !s.room(old, it) {
