@@ -36,8 +36,8 @@ type Status struct {
 	Forgotten []string `json:"forgotten"`
 }
 
-// Epoch names a lineage. Two sides of a cut network may have epochs of one number;
-// the founder, a random number in hexadecimal, tells them apart.
+// Epoch names a lineage. No two servers ever found epochs of one number; the founder,
+// a random number in hexadecimal, tells one server's lives apart.
 type Epoch struct {
 	Number  uint64 `json:"number"`
 	Founder string `json:"founder"`

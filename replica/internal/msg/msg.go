@@ -29,9 +29,9 @@ func NewID(slot int, random uint64) ID {
 // Slot returns the slot of the node whose membership id names.
 func (id ID) Slot() int { return int(id & 3) }
 
-// Epoch names a lineage: one raft group, from its founding on. Two sides of a cut
-// network may found epochs of one number; the founder tells them apart. The zero
-// Epoch is none.
+// Epoch names a lineage: one raft group, from its founding on. Numbers grow, and no two
+// servers ever take the same: each founds those that leave its slot as the remainder
+// by MaxNodes. The zero Epoch is none.
 type Epoch struct {
 	Number  uint64
 	Founder ID

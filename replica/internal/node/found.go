@@ -112,7 +112,11 @@ func (n *Node) found() {
 	if h == nil {
 		// Above whatever there may have been before everything died, so that no
 		// version of then ever names a write of now.
-		n.highest = max(n.highest, n.c.Wall(n.now)/1_000_000)
+		n.highest = max(n.highest, n.c.Wall(n.now)/1000)
+	}
+	// No two servers ever found epochs of one number: a version would name two writes.
+	for n.highest%msg.MaxNodes != uint64(n.c.Slot) {
+		n.highest++
 	}
 	id := msg.NewID(n.c.Slot, n.c.Rand.Uint64())
 	n.me = id
@@ -148,6 +152,7 @@ func (n *Node) found() {
 type healing struct {
 	number  uint64 // the ref of its flights
 	from    msg.Epoch
+	into    msg.Epoch
 	ops     []*msg.Op
 	waiting int
 	taken   int
@@ -172,14 +177,14 @@ func (n *Node) startHealing() {
 		n.old = nil
 		return
 	}
-	epoch := h.view.Lineage.Epoch
-	if h.view.Lineage.Normal || n.mergedBy(epoch) {
+	epoch, into := h.view.Lineage.Epoch, best.View.Lineage.Epoch
+	if h.view.Lineage.Normal || n.merged == epoch && n.mergedInto == into {
 		return
 	}
 	h.whole(epoch.Number)
 	fork := h.view.Lineage.Fork
 	n.numbers++
-	n.heal = &healing{number: n.numbers, from: epoch}
+	n.heal = &healing{number: n.numbers, from: epoch, into: into}
 	for _, op := range h.st.Since(fork) {
 		op.Fork = fork
 		if op.ID.Client == 0 {
@@ -189,19 +194,6 @@ func (n *Node) startHealing() {
 		n.heal.ops = append(n.heal.ops, op)
 	}
 	n.sometimes("heals")
-}
-
-// mergedBy tells whether somebody has handed over the writes of epoch.
-func (n *Node) mergedBy(epoch msg.Epoch) bool {
-	if n.merged == epoch {
-		return true
-	}
-	for s := range n.c.Slots {
-		if r := n.fresh(s); r != nil && r.Merged == epoch {
-			return true
-		}
-	}
-	return false
 }
 
 // standHealing goes on with it, and begins it for one who has been without a
@@ -214,8 +206,9 @@ func (n *Node) standHealing() {
 	if h == nil {
 		return
 	}
-	if best := n.bestLive(); best == nil || n.old == nil || !outranks(best.View.Lineage, n.old.view.Lineage) {
+	if best := n.bestLive(); best == nil || n.old == nil || best.View.Lineage.Epoch != h.into {
 		n.heal = nil
+		n.standSoon = true
 		return
 	}
 	for h.waiting < healWindow && len(h.ops) > 0 {
@@ -225,7 +218,7 @@ func (n *Node) standHealing() {
 	}
 	if h.waiting == 0 && len(h.ops) == 0 {
 		n.heal = nil
-		n.merged = h.from
+		n.merged, n.mergedInto = h.from, h.into
 		n.reportSoon = true
 		n.event(h.dropped > 0, "epoch %d is healed: %d keys written meanwhile were taken over, %d lost to later writes", h.from.Number, h.taken, h.dropped)
 	}

@@ -50,7 +50,9 @@ type Node struct {
 	// lastGone is when it last learned that a process is no more.
 	lastGone time.Duration
 	highest  uint64
-	merged   msg.Epoch
+	// merged is the epoch whose writes this node handed over last, mergedInto the one
+	// that took them.
+	merged, mergedInto msg.Epoch
 
 	// The log's time, in microseconds: what it was, and at which time of this node.
 	// It begins with the wall clock of whoever founds a history and goes on by the

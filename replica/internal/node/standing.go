@@ -325,7 +325,7 @@ func (n *Node) standAlone() {
 	if g := n.g; g != nil && g.member() && n.now-n.alone < 3*n.patient && n.majority(g.conf(), func(id msg.ID) bool { return n.votes(g, id) }) {
 		return // they elect one of themselves
 	}
-	settled, all := n.settled(&mine, has)
+	settled, all := n.settled(has)
 	if !n.lost() && !settled {
 		return
 	}
@@ -361,30 +361,28 @@ func (n *Node) votes(g *group, id msg.ID) bool {
 // settled tells whether there is nothing to wait for: each other member of the last
 // view, and everybody else who is heard, is dead, or has said, after the last death
 // that this node knows of, that it is without a leader as well: what was said before
-// may have been overtaken by an epoch that died with its leader. Who is no member of
-// that view can't know who has been added to it since: it looks at all addresses,
-// of which none may be on its way into an epoch, and who holds nothing has to hear
-// from all. all tells whether it does.
-func (n *Node) settled(mine *candidate, has bool) (yes, all bool) {
+// may have been overtaken by an epoch that died with its leader. Who is no member any
+// more, or none yet, can't know who has been added to the view since: it looks at all
+// addresses, of which none may be on its way into an epoch, and who holds nothing has
+// to hear from all. all tells whether it does.
+func (n *Node) settled(has bool) (yes, all bool) {
 	yes, all = true, true
-	var v *msg.View
-	switch {
-	case n.old != nil:
-		v = n.old.view
-	case n.g != nil && n.g.st != nil:
-		v = n.g.view()
+	var v *msg.View // none but for a member
+	if g := n.g; g != nil && g.member() {
+		v = g.view()
 	}
 	for s := range n.c.Slots {
 		if s == n.c.Slot {
 			continue
 		}
-		r := n.fresh(s)
-		here := r != nil && r.Leader == 0 && n.peers[s].said >= n.lastGone
+		p, r := &n.peers[s], n.fresh(s)
+		here := r != nil && r.Leader == 0 && p.said >= n.lastGone
 		all = all && here
+		unheard := r == nil && (p.ever || !p.up) // else it has just come, and will tell
 		switch {
-		case mine.member && !slotIn(v, s) && r == nil:
-		case here && (mine.member || r.Joining == (msg.Epoch{})):
-		case has && n.peers[s].refused:
+		case v != nil && !slotIn(v, s) && unheard:
+		case here && (v != nil || r.Joining == (msg.Epoch{})):
+		case has && p.refused:
 		default:
 			yes = false
 		}
