@@ -33,6 +33,7 @@ type server struct {
 	slot  int
 	core  *node.Node
 	peers [msg.MaxNodes]simnet.Conn // that were dialed; the zero Conn is none
+	in    [msg.MaxNodes]simnet.Conn // that were accepted, the newest
 
 	context []byte // of the last heartbeat that asks for reads to be confirmed
 	lastRef uint64
@@ -62,19 +63,28 @@ func newServer(w *world, slot int, p *simnet.Port[any]) *server {
 }
 
 func (n *server) Connected(now time.Duration, c simnet.Conn) {
-	if slot := n.w.slotOf(c.Peer); slot >= 0 && c.Dialed {
+	slot := n.w.slotOf(c.Peer)
+	switch {
+	case slot < 0:
+	case c.Dialed:
 		n.peers[slot] = c
 		n.core.Connected(now, slot)
+	default:
+		n.in[slot] = c
 	}
 }
 
 func (n *server) Disconnected(now time.Duration, c simnet.Conn) {
 	slot := n.w.slotOf(c.Peer)
 	switch {
-	case slot < 0 || !c.Dialed:
+	case slot < 0:
 	case c.ID == 0 || c == n.peers[slot]:
 		n.peers[slot] = simnet.Conn{}
-		n.core.Disconnected(now, slot, c.Refused)
+		// As in package mesh: whoever holds a connection to here lives, so the refusal
+		// is of the time before it did.
+		n.core.Disconnected(now, slot, c.Refused && n.in[slot] == simnet.Conn{})
+	case c == n.in[slot]:
+		n.in[slot] = simnet.Conn{}
 	}
 }
 
