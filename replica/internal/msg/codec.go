@@ -229,9 +229,7 @@ func appendReport(dst []byte, p *Report) []byte {
 	dst = appendLineage(dst, p.Lineage)
 	dst = binary.AppendUvarint(dst, p.LastTerm)
 	dst = binary.AppendUvarint(dst, p.LastIndex)
-	dst = binary.AppendUvarint(dst, p.Highest)
-	dst = appendEpoch(dst, p.Merged)
-	return binary.AppendUvarint(dst, p.Seq)
+	return binary.AppendUvarint(dst, p.Highest)
 }
 
 func (r *reader) report(p *Report) {
@@ -246,6 +244,4 @@ func (r *reader) report(p *Report) {
 	p.Lineage = r.lineage()
 	p.LastTerm, p.LastIndex = r.Uvarint(), r.Uvarint()
 	p.Highest = r.Uvarint()
-	p.Merged = r.epoch()
-	p.Seq = r.Uvarint()
 }

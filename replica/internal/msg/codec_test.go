@@ -123,8 +123,6 @@ func someReport(t *rapid.T) *Report {
 		LastIndex: n.Draw(t, "last index"),
 		Member:    someOf(t, "member"),
 		Highest:   n.Draw(t, "highest"),
-		Merged:    someEpoch(t),
-		Seq:       n.Draw(t, "seq"),
 	}
 }
 

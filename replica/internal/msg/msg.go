@@ -266,8 +266,4 @@ type Report struct {
 	Member    bool
 	// Highest is the highest number of an epoch that it has heard of.
 	Highest uint64
-	// Merged is the last epoch whose writes it has seen handed over whole.
-	Merged Epoch
-	// Seq is the number of the last write that it has applied.
-	Seq uint64
 }

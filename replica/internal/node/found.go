@@ -152,7 +152,7 @@ func (n *Node) found() {
 type healing struct {
 	number  uint64 // the ref of its flights
 	from    msg.Epoch
-	into    msg.Epoch
+	into    msg.Epoch // if another is to be joined after all, that gets them all again
 	ops     []*msg.Op
 	waiting int
 	taken   int

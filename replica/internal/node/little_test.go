@@ -25,6 +25,7 @@ type little struct {
 	boots  int
 	frozen map[int]bool
 	tell   func(slot int, text string) // nil: events go nowhere
+	lose   func(l letter) bool         // nil: nothing
 }
 
 type letter struct {
@@ -85,7 +86,7 @@ func (w *little) run(d time.Duration) {
 		}
 		w.mail = keep
 		for _, l := range due {
-			if w.nodes[l.from] == l.boot[0] && w.nodes[l.to] == l.boot[1] && l.boot[1] != nil && !w.cut[[2]int{l.from, l.to}] {
+			if w.nodes[l.from] == l.boot[0] && w.nodes[l.to] == l.boot[1] && l.boot[1] != nil && !w.cut[[2]int{l.from, l.to}] && (w.lose == nil || !w.lose(l)) {
 				l.boot[1].Receive(w.now, l.from, l.m)
 			}
 		}

@@ -51,7 +51,7 @@ type Node struct {
 	lastGone time.Duration
 	highest  uint64
 	// merged is the epoch whose writes this node handed over last, mergedInto the one
-	// that took them.
+	// that took them: it may die before this node is a member of it.
 	merged, mergedInto msg.Epoch
 
 	// The log's time, in microseconds: what it was, and at which time of this node.

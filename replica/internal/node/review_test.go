@@ -333,3 +333,80 @@ func TestOneSnapshotIsEnough(t *testing.T) {
 		t.Errorf("the log has %d bytes afterwards", b)
 	}
 }
+
+// TestHandingOverIsNotBeingAlone: who has found no taker for its writes for a while,
+// when the leader that it gives them to dies, doesn't found an epoch beside the one
+// that goes on from there.
+func TestHandingOverIsNotBeingAlone(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 3)
+	for s := range 3 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	l := w.nodes[0].Leader()
+	giver, other := (l+1)%3, (l+2)%3
+	w.sever(giver, l)
+	w.sever(giver, other)
+	w.want(w.put(giver, "k", "v"), 3*time.Second)
+	w.mend(giver, l)
+	w.mend(giver, other)
+	w.lose = func(l letter) bool { return l.from == giver && l.m.Kind == msg.KindOps }
+	w.run(3 * time.Second)
+	if w.nodes[giver].heal == nil {
+		t.Fatal("it has handed its writes over, and nobody could have heard it")
+	}
+	w.lose = nil
+	w.kill(l)
+	for end := w.now + time.Second; w.now < end; w.run(step) {
+		if w.nodes[giver].Leader() == giver {
+			t.Fatal("it founded an epoch of its own")
+		}
+	}
+	if a := w.want(w.get(other, "k"), time.Second); string(a.Result.Old) != "v" {
+		t.Error("its write is lost:", a)
+	}
+}
+
+// TestJustCome: who holds an epoch that it left doesn't pass over a server that has
+// just connected and not yet told how it stands.
+func TestJustCome(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 3)
+	w.start(0)
+	w.start(1)
+	w.run(3 * time.Second)
+	giver := w.nodes[1]
+	giver.leave()
+	giver.Connected(w.now, 2)
+	giver.Disconnected(w.now, 0, true)
+	if yes, _ := giver.settled(true); yes {
+		t.Error("one is connected and hasn't said how it stands")
+	}
+	giver.Disconnected(w.now, 2, true)
+	if yes, _ := giver.settled(true); !yes {
+		t.Error("both others are dead")
+	}
+}
+
+// TestNumbersDiffer: epochs that servers found at one time have other numbers, and so
+// their writes other versions.
+func TestNumbersDiffer(t *testing.T) {
+	t.Parallel()
+	w := newLittle(t, 3)
+	for s := range 3 {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	for s := range 3 {
+		w.sever(s, (s+1)%3)
+	}
+	seen := map[uint64]int{}
+	for s := range 3 {
+		a := w.want(w.put(s, "k", "v"), 5*time.Second)
+		if o, twice := seen[a.Result.Version.Epoch]; twice {
+			t.Errorf("%d and %d both write in epoch %d", o, s, a.Result.Version.Epoch)
+		}
+		seen[a.Result.Version.Epoch] = s
+	}
+}

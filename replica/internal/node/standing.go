@@ -205,7 +205,7 @@ func (n *Node) sendReport(slot int) {
 	if slot == n.c.Slot || !n.peers[slot].up {
 		return
 	}
-	r := &msg.Report{ID: n.me, Joining: n.joining(), Lost: n.lost(), Highest: n.highest, Merged: n.merged}
+	r := &msg.Report{ID: n.me, Joining: n.joining(), Lost: n.lost(), Highest: n.highest}
 	for s := range n.c.Slots {
 		if n.hears(s) {
 			r.Hears |= 1 << s
@@ -214,7 +214,6 @@ func (n *Node) sendReport(slot int) {
 	c := n.holds()
 	r.Lineage, r.LastTerm, r.LastIndex, r.Member = c.lineage, c.term, c.index, c.member
 	if g := n.g; g != nil && g.st != nil {
-		r.Seq = g.st.Seq()
 		if v := g.view(); v != nil {
 			r.View = *v
 		}

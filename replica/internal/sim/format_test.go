@@ -48,8 +48,8 @@ func describe(m *msg.Message) string {
 		for _, id := range r.View.Members {
 			fmt.Fprintf(&b, " %s", short(id))
 		}
-		fmt.Fprintf(&b, "; leader %s joining %s lost=%v hears %04b last %d,%d member=%v highest %d merged %s seq %d",
-			short(r.Leader), shortEpoch(r.Joining), r.Lost, r.Hears, r.LastTerm, r.LastIndex, r.Member, r.Highest, shortEpoch(r.Merged), r.Seq)
+		fmt.Fprintf(&b, "; leader %s joining %s lost=%v hears %04b last %d,%d member=%v highest %d",
+			short(r.Leader), shortEpoch(r.Joining), r.Lost, r.Hears, r.LastTerm, r.LastIndex, r.Member, r.Highest)
 	case msg.KindRaft:
 		fmt.Fprintf(&b, "raft %s visible %d:", shortEpoch(m.Epoch), m.Visible)
 		for _, r := range m.Raft {
