@@ -38,10 +38,14 @@ func (w *write) remove(ctx context.Context) error {
 	case err != nil:
 	case w.r.stamped:
 		err = w.bury(ctx)
+	case len(w.owners) == 1 && w.tried():
+		err = w.removeOnly(ctx)
 	case len(w.owners) == 1:
 		err = w.first().client.Delete(ctx, w.key, 0)
-		w.existed = w.existed || err == nil
-		if err == memcache.ErrNotFound {
+		if err == nil {
+			w.existed = true
+			w.carriedOut(0, 0)
+		} else if err == memcache.ErrNotFound {
 			err = nil
 		}
 		err = w.failed(w.first(), err)
@@ -58,32 +62,36 @@ func (w *write) remove(ctx context.Context) error {
 // removeTwice deletes at all owners, without stamps. Then again: who read a copy
 // before the first time may have put it where it was deleted already.
 func (w *write) removeTwice(ctx context.Context) error {
-	for ; w.round < 2; w.round++ {
-		g := &w.group
-		g.Reset()
-		for n, i := range w.owners {
-			if !w.has[n] {
-				g.Delete(w.r.servers[i].client, w.key, 0)
-			}
-		}
-		g.Wait(ctx)
-		request := 0
-		err := w.collect(func(n int) error {
-			err := g.Err(request)
-			request++
-			w.existed = w.existed || err == nil
-			if err == nil || err == memcache.ErrNotFound {
-				w.has[n] = true
-				return nil
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		w.has = [MaxCopies]bool{}
+	if err := w.removeOnce(ctx, &w.half); err != nil {
+		return err
 	}
-	return nil
+	return w.removeOnce(ctx, &w.has)
+}
+
+// removeOnce deletes at the owners that are not yet in done, and not through.
+func (w *write) removeOnce(ctx context.Context, done *[MaxCopies]bool) error {
+	g := &w.group
+	g.Reset()
+	for n, i := range w.owners {
+		if !w.has[n] && !done[n] {
+			g.Delete(w.r.servers[i].client, w.key, 0)
+		}
+	}
+	g.Wait(ctx)
+	request := 0
+	return w.collect(func(n int) error {
+		if done[n] {
+			return nil
+		}
+		err := g.Err(request)
+		request++
+		w.existed = w.existed || err == nil
+		if err == nil || err == memcache.ErrNotFound {
+			done[n], w.took = true, true
+			return nil
+		}
+		return err
+	})
 }
 
 // bury deletes in a fleet with stamps: it leaves tombstones where an older value
@@ -94,7 +102,7 @@ func (w *write) bury(ctx context.Context) error {
 		return w.removeOnly(ctx)
 	}
 	tomb := memcache.Item{Key: w.key, Flags: uint32(w.r.stamp.Lingering()), TTL: shortTomb}
-	if away {
+	if w.fleeting = !away; away {
 		tomb.TTL = fence.Linger
 	}
 	for !w.has[0] {
@@ -102,25 +110,21 @@ func (w *write) bury(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if is == alive && (w.overtaken(is, there.CAS) || w.movedOn(ctx)) {
+			w.existed = w.existed || w.sent.is == alive
+			w.superseded()
+			break
+		}
 		if w.r.config.Rejoin == RejoinDrop {
 			if err := w.clear(ctx); err != nil {
 				return err
 			}
 		}
-		mode := memcache.ModeCAS
-		if is == absent {
-			mode = memcache.ModeAdd
-		}
-		switch err := w.set(ctx, &tomb, mode, there.CAS); err {
-		case nil:
-			w.existed = w.existed || is == alive
-		case memcache.ErrExists, memcache.ErrNotStored, memcache.ErrNotFound:
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		default:
+		refused, err := w.send(ctx, &tomb, &there, is)
+		if err != nil {
 			return err
 		}
+		w.existed = w.existed || !refused && is == alive
 	}
 	if err := w.everywhere(ctx, &tomb); err != nil {
 		return err
@@ -131,16 +135,26 @@ func (w *write) bury(ctx context.Context) error {
 
 // removeOnly deletes what the only server has that may have anything.
 func (w *write) removeOnly(ctx context.Context) error {
-	for {
+	for !w.has[0] {
 		there, is, err := w.see(ctx)
 		if err != nil || is == absent {
 			return err
 		}
+		if w.overtaken(is, there.CAS) {
+			w.existed = w.existed || w.sent.is == alive
+			w.superseded()
+			break
+		}
+		tried := w.tried()
+		w.sent = sending{to: w.first().stay, cas: there.CAS, is: is}
 		switch err := w.first().client.Delete(ctx, w.key, there.CAS); err {
 		case nil:
 			w.existed = w.existed || is == alive
-			return nil
+			w.carriedOut(0, 0)
 		case memcache.ErrExists, memcache.ErrNotFound:
+			if !tried {
+				w.sent = sending{} // it surely has had no effect
+			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -148,4 +162,5 @@ func (w *write) removeOnly(ctx context.Context) error {
 			return w.failed(w.first(), err)
 		}
 	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ type gated struct {
 	addr  string
 	store *store.Store
 	gate  atomic.Pointer[func(r *memcache.Request)] // called before each request is carried out
+	exit  atomic.Pointer[func(r *memcache.Request)] // called after that, before it is answered
 	asked atomic.Int64                              // requests for a key
 	stop  func()                                    // ends the server
 }
@@ -31,7 +34,8 @@ func startGated(t *testing.T) *gated {
 	}
 	g := &gated{addr: l.Addr().String(), store: store.New(store.Config{MaxBytes: 16 << 20})}
 	inner := memcache.NewHandler(g.store)
-	s := &memcache.Server{Handler: memcache.HandlerFunc(func(w *memcache.ResponseWriter, r *memcache.Request) {
+	quiet := log.New(io.Discard, "", 0) // a test may have a handler panic to end its connection
+	s := &memcache.Server{ErrorLog: quiet, Handler: memcache.HandlerFunc(func(w *memcache.ResponseWriter, r *memcache.Request) {
 		if len(r.Key) > 0 {
 			g.asked.Add(1)
 		}
@@ -39,6 +43,9 @@ func startGated(t *testing.T) *gated {
 			(*gate)(r)
 		}
 		inner.ServeMemcache(w, r)
+		if exit := g.exit.Load(); exit != nil {
+			(*exit)(r)
+		}
 	})}
 	served := make(chan struct{})
 	go func() { defer close(served); s.Serve(l) }() //nolint:errcheck // ends with Close
@@ -50,6 +57,33 @@ func startGated(t *testing.T) *gated {
 // hold has requests for which which says so wait until the returned function is
 // called. Met is closed when the first has come.
 func (g *gated) hold(t *testing.T, which func(r *memcache.Request) bool) (met <-chan struct{}, release func()) {
+	return holdAt(t, &g.gate, which)
+}
+
+// holdAnswer has the answer to the first request for which which says so wait
+// until the returned function is called. Met is closed when that has been carried
+// out.
+func (g *gated) holdAnswer(t *testing.T, which func(r *memcache.Request) bool) (met <-chan struct{}, release func()) {
+	var one atomic.Bool
+	return holdAt(t, &g.exit, func(r *memcache.Request) bool { return which(r) && one.CompareAndSwap(false, true) })
+}
+
+// loseAnswer ends the connection of the first request for which which says so,
+// once it is carried out. It calls then, first, unless that is nil.
+func (g *gated) loseAnswer(which func(r *memcache.Request) bool, then func()) {
+	var one atomic.Bool
+	exit := func(r *memcache.Request) {
+		if which(r) && one.CompareAndSwap(false, true) {
+			if then != nil {
+				then()
+			}
+			panic("the connection breaks")
+		}
+	}
+	g.exit.Store(&exit)
+}
+
+func holdAt(t *testing.T, at *atomic.Pointer[func(r *memcache.Request)], which func(r *memcache.Request) bool) (met <-chan struct{}, release func()) {
 	open, came := make(chan struct{}), make(chan struct{})
 	var first, done atomic.Bool
 	gate := func(r *memcache.Request) {
@@ -60,10 +94,10 @@ func (g *gated) hold(t *testing.T, which func(r *memcache.Request) bool) (met <-
 			<-open
 		}
 	}
-	g.gate.Store(&gate)
+	at.Store(&gate)
 	release = func() {
 		if done.CompareAndSwap(false, true) {
-			g.gate.Store(nil)
+			at.Store(nil)
 			close(open)
 		}
 	}
@@ -82,6 +116,12 @@ func isLook(r *memcache.Request) bool { return r.Op == memcache.OpGet && r.NoBum
 func (g *gated) value(key string) string {
 	it, _ := g.store.Get([]byte(key))
 	return string(it.Value)
+}
+
+// item is what g has at key.
+func (g *gated) item(key string) store.Item {
+	it, _ := g.store.Get([]byte(key))
+	return it
 }
 
 // gatedTable is a table over n gated servers, and those servers in the order in

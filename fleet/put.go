@@ -50,8 +50,19 @@ func (w *write) store(ctx context.Context) error {
 	if err := w.checkSize(ctx, &item); err != nil {
 		return err
 	}
+	if !w.has[0] && w.tried() {
+		if err := w.storeAgain(ctx, &item); err != nil {
+			return err
+		}
+	}
 	if len(w.owners) == 1 && w.cleared {
-		_, err := w.first().client.Set(ctx, item, memcache.ModeSet)
+		if w.has[0] {
+			return nil
+		}
+		cas, err := w.first().client.Set(ctx, item, memcache.ModeSet)
+		if err == nil {
+			w.carriedOut(0, cas)
+		}
 		return w.failed(w.first(), err)
 	}
 	if err := w.everywhere(ctx, &item); err != nil {

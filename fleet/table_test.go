@@ -336,7 +336,7 @@ func TestMembersThatCannotBeUsed(t *testing.T) {
 // given, may count or not: the key may come back.
 func TestWriteCarriedOutWhereTheKeyIsNoMore(t *testing.T) {
 	t.Parallel()
-	w := write{progress: progress{op: "put", key: "k", done: true}}
+	w := write{progress: progress{op: "put", key: "k", took: true}}
 	if err := w.gaveUp(new(routing).noServer(), context.DeadlineExceeded); !errors.Is(err, torc.ErrUnavailable) || !errors.Is(err, torc.ErrUnknownOutcome) {
 		t.Errorf("%v, want unavailable, the outcome unknown", err)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/torc-dht/torc/memcache"
 )
 
-// write is one Put or Delete on its way. Under one routing it remembers which
-// servers have carried it out, so that only the others are asked again; under
-// another one it begins anew. It is used again for other writes.
+// write is one Put or Delete on its way. It remembers which servers have carried
+// it out, so that only the others are asked again. It is used again for other
+// writes.
 type write struct {
 	progress
 	group memcache.Group
@@ -33,8 +33,12 @@ type progress struct {
 
 	// maybe: a request had no answer and may have been carried out.
 	maybe bool
-	// done: it was carried out, and the key then moved.
-	done bool
+	// took: an owner has carried it out, under this routing or another.
+	took bool
+	// fleeting: what was written is not made to outlast servers that are away.
+	fleeting bool
+	sent     sending // the latest that had a condition
+	origin   origin  // none: at is nil
 	// decided: the first owner has carried it out, which is the end of its
 	// condition; existed: a Delete has found something to delete.
 	decided, existed bool
@@ -44,8 +48,8 @@ type progress struct {
 	owners  []int
 	formers []int             // relics
 	has     [MaxCopies]bool   // by place in owners: it was carried out there
-	cas     [MaxCopies]uint64 // and what is there has this
-	round   int               // of a Delete without tombstones
+	half    [MaxCopies]bool   // or, of a Delete without tombstones, once of twice
+	cas     [MaxCopies]uint64 // and what is there has this; 0 if that is not known
 	cleared bool              // the formers have nothing
 	at      *server           // which had to do with the latest error; nil if none
 
@@ -66,16 +70,6 @@ func (w *write) release() {
 	w.group.Reset()
 	w.progress = progress{}
 	t.writes.Put(w)
-}
-
-// enter begins anew under r.
-func (w *write) enter(r *routing) {
-	w.r = r
-	w.owners = r.owners(w.ownerRoom[:0], w.key)
-	w.formers = r.relics(w.formersRoom[:0], w.key, w.owners)
-	w.has = [MaxCopies]bool{}
-	w.cleared = len(w.formers) == 0
-	w.round = 0
 }
 
 // first is the owner that decides.
@@ -151,23 +145,6 @@ func (w *write) bounded(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithDeadline(ctx, w.began.Add(w.t.opts.WriteTimeout))
 }
 
-// follow goes over to a newer routing. What has a condition and was decided is
-// not decided again: it is finished where its servers still are.
-func (w *write) follow(next *routing) {
-	if !w.once() || !w.decided {
-		w.enter(next)
-		return
-	}
-	stays := func(i int) bool {
-		return slices.ContainsFunc(next.servers, func(s *server) bool { return same(s, w.r.servers[i]) })
-	}
-	for n, i := range w.owners {
-		w.has[n] = w.has[n] || !stays(i)
-	}
-	w.formers = slices.DeleteFunc(w.formers, func(i int) bool { return !stays(i) })
-	w.cleared = w.cleared || len(w.formers) == 0
-}
-
 // once says whether w must never be sent twice, as long as it is undecided.
 func (w *write) once() bool { return w.opts.Cond != torc.CondNone }
 
@@ -193,7 +170,6 @@ func (w *write) again(err error) bool {
 	case noAnswer(err), errors.Is(err, errOvertaken):
 		return !w.once() || w.decided || !w.maybe
 	case err == nil, err == memcache.ErrNotFound:
-		w.done = w.done || err == nil
 		next := w.t.routing.Load()
 		return next != w.r && !w.once() && w.otherwise(next)
 	}
@@ -204,7 +180,7 @@ func (w *write) again(err error) bool {
 var errOvertaken = errors.New("others have written meanwhile")
 
 // otherwise says whether under next anybody holds the key, or may, who has not
-// carried w out.
+// carried w out, or so that it counts no more.
 func (w *write) otherwise(next *routing) bool {
 	var room, more [MaxCopies]int
 	owners := next.owners(room[:0], w.key)
@@ -215,7 +191,7 @@ func (w *write) otherwise(next *routing) bool {
 		return true
 	}
 	for n, i := range owners {
-		if !same(next.servers[i], w.r.servers[w.owners[n]]) {
+		if !same(next.servers[i], w.r.servers[w.owners[n]]) || !next.keeps(w.r, w.key, i) {
 			return true
 		}
 	}
@@ -232,7 +208,7 @@ func (w *write) result(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case err == memcache.ErrNotFound && (w.done || w.maybe):
+	case err == memcache.ErrNotFound && w.maybe:
 		// An earlier attempt of this same Delete removed it.
 		return nil
 	case err == memcache.ErrNotFound:
@@ -259,8 +235,7 @@ var errWaiting = errors.New("it was still waiting for a server")
 // the key may come back to that server.
 func (w *write) outcome(err error) error {
 	have, lack := w.spread()
-	deleted := w.op == opDelete && w.existed
-	if !w.maybe && !w.done && !deleted && len(have) == 0 {
+	if !w.tried() {
 		return err
 	}
 	if len(have) == 0 || len(lack) == 0 {
@@ -300,7 +275,7 @@ func (t *Table) waitForView(ctx context.Context, r *routing, most time.Duration)
 
 // carriedOut notes that owner number n has carried the write out; cas is that of what
 // is there.
-func (w *write) carriedOut(n int, cas uint64) { w.has[n], w.cas[n] = true, cas }
+func (w *write) carriedOut(n int, cas uint64) { w.has[n], w.cas[n], w.took = true, cas, true }
 
 // failed notes that a request for a change, to s, ended with err, and returns it.
 func (w *write) failed(s *server, err error) error {
@@ -382,6 +357,7 @@ func (w *write) clear(ctx context.Context) error {
 	if w.cleared {
 		return nil
 	}
+	w.origin = origin{} // what it has from now on says nothing
 	g := &w.group
 	g.Reset()
 	for _, i := range w.formers {
@@ -424,9 +400,12 @@ func (w *write) everywhere(ctx context.Context, item *memcache.Item) error {
 // long as its end has to be remembered.
 func (w *write) lasting(item memcache.Item) memcache.Item {
 	stamp := w.r.stamp
-	if item.TTL > 0 && w.r.remembers(w.key, time.Now()) {
-		stamp = stamp.Lingering()
-		item.TTL += fence.Linger
+	if item.TTL > 0 {
+		w.fleeting = !w.r.remembers(w.key, time.Now())
+		if !w.fleeting {
+			stamp = stamp.Lingering()
+			item.TTL += fence.Linger
+		}
 	}
 	item.Flags = uint32(stamp)
 	return item
