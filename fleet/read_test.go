@@ -205,3 +205,27 @@ func TestOffline(t *testing.T) {
 	waitVersion(t, refuse, 2)
 	mustGet(t, refuse, "k", "v")
 }
+
+// Who may have had the key leaves while a Get asks it: that is a plain miss, since
+// nobody is missing who has to be asked.
+func TestGetOfFormerThatLeaves(t *testing.T) {
+	t.Parallel()
+	for _, copies := range []int{1, 3} {
+		table, dir, servers, key := gatedTable(t, copies+1, Options{Config: Config{Copies: copies, Stamps: StampsOn}})
+		former, rest := servers[0], servers[1:]
+		here := []Server{{Addr: former.addr, Drained: true}}
+		for _, g := range rest {
+			here = append(here, Server{Addr: g.addr})
+		}
+		dir.setServers(here...)
+		waitVersion(t, table, 2)
+		met, _ := former.hold(t, isOp(memcache.OpGet))
+		got := make(chan error)
+		go func() { _, err := table.Get(t.Context(), key); got <- err }()
+		<-met
+		dir.setServers(here[1:]...)
+		if err := <-got; !errors.Is(err, torc.ErrNotFound) || errors.Is(err, torc.ErrUnavailable) {
+			t.Errorf("%d copies: Get = %v, want a plain miss", copies, err)
+		}
+	}
+}

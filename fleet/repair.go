@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/torc-dht/torc"
@@ -55,12 +56,18 @@ func (t *Table) look(ctx context.Context, r *routing, key string, first *heard) 
 			return torc.Entry{}, failure("get", key, nil, err)
 		}
 		next := t.routing.Load()
-		if !again && next != f.r && next.moved(f.r, key, f.at) {
+		if !again && next != f.r && (next.moved(f.r, key, f.at) || next.spares(&f)) {
 			r, first = next, nil // an answer counts if who gave it still holds the key
 			continue
 		}
 		return t.entry(ctx, key, f)
 	}
+}
+
+// spares says whether who could not be asked for f has left, so that nobody waits
+// for it under r.
+func (r *routing) spares(f *found) bool {
+	return f.unheard() != nil && !slices.ContainsFunc(r.servers, func(s *server) bool { return same(s, f.r.servers[f.unasked.member]) })
 }
 
 // moved says whether what was found at a server under prev, or nowhere, may be
