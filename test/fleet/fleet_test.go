@@ -65,11 +65,17 @@ func start(t *testing.T, o cluster.Options, n int) *fleet {
 // startWith starts a fleet of which its URL's query says more.
 func startWith(t *testing.T, o cluster.Options, n int, query string) *fleet {
 	t.Helper()
+	return startOver(t, o, cluster.ZooKeeperOptions{}, n, query)
+}
+
+// startOver is startWith for a ZooKeeper with options.
+func startOver(t *testing.T, o cluster.Options, zk cluster.ZooKeeperOptions, n int, query string) *fleet {
+	t.Helper()
 	cluster.Need(t, "memcached", "zookeeper")
 	f := &fleet{t: t, cluster: cluster.ForTest(t, o)}
 	ctx := t.Context()
 	var err error
-	if f.zk, err = f.cluster.Host("zk").ZooKeeper(ctx, cluster.ZooKeeperOptions{}); err != nil {
+	if f.zk, err = f.cluster.Host("zk").ZooKeeper(ctx, zk); err != nil {
 		t.Fatal(err)
 	}
 	f.url = "zk://" + f.zk.Addr + "/torc" + query
