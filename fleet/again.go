@@ -29,8 +29,9 @@ import (
 // What can't be told apart, because a value does not say who wrote it or when,
 // and is taken for the first of the two:
 //
-//   - Something else lies where a request without a condition had no answer: the
-//     request was never carried out; or it was, and overwritten.
+//   - Something else lies where a request had no answer that had no condition, or
+//     only that nothing which counts is there: the request was never carried out;
+//     or it was, and overwritten.
 //   - Something else lies at a first owner that was none before, and the one of
 //     before is an owner yet, is not announced, or has what it was given: it was
 //     written before, by who heard of the view earlier, or is a copy of something
@@ -41,10 +42,9 @@ import (
 
 // sending is a request of a write, with a condition, to its first owner.
 type sending struct {
-	to *stay
-	// over is what was there, by its cas, and how it stood.
-	cas uint64
-	is  standing
+	to  *stay
+	cas uint64   // of what was there
+	is  standing // of that
 }
 
 // origin is where a write lies that its key has moved away from.
@@ -140,8 +140,9 @@ func (w *write) movedOn(ctx context.Context) bool {
 // must not lack either: whoever compares the copies finds that they differ.
 func (w *write) superseded() { w.carriedOut(0, 0) }
 
-// send sends item to the first owner, on condition that it has what was seen. The
-// last word on it, where there is none, has whoever looks next.
+// send sends item to the first owner, on condition that it has what was seen there,
+// and says whether that was refused. Where there is no answer, what lies there at
+// the next look tells (see overtaken).
 func (w *write) send(ctx context.Context, item *memcache.Item, seen *memcache.Item, is standing) (refused bool, err error) {
 	mode := memcache.ModeCAS
 	if is == absent {

@@ -40,6 +40,11 @@
 // has come back into the view: the connections it went out on are closed when a
 // server leaves.
 //
+// A write that is tried again does not take effect again over what others have
+// written since, as long as the key's first server stays and has answered. Where it
+// has not, or is another by then, this is so as far as can be told (docs/fleet.md,
+// "What it promises", has the cases in which it can't).
+//
 // Writes that race, by any number of clients, leave the copies equal, some ten
 // milliseconds later; until then the first server's counts. A Put with a condition,
 // and whether a Delete found something, are decided there, by one cas. A Get that
