@@ -126,6 +126,20 @@ func (c *actor) expect(t *testing.T, key, want string) {
 	}
 }
 
+// With one copy, and nobody else who may hold the key, a Put is one request.
+func TestPutIsOneRequest(t *testing.T) {
+	t.Parallel()
+	for _, stamps := range []string{StampsOff, StampsOn} {
+		table, _, servers, key := gatedTable(t, 1, Options{Config: Config{Stamps: stamps}})
+		for range 3 {
+			mustPut(t, table, key, "v")
+		}
+		if n := servers[0].asked.Load(); n != 3 {
+			t.Errorf("stamps=%s: %d requests for 3 puts", stamps, n)
+		}
+	}
+}
+
 // A write was carried out, another client has read that and put something newer,
 // and then a server comes back that held the key before and has to forget it. The
 // newer value stays.
