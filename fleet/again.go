@@ -157,6 +157,7 @@ func (w *write) send(ctx context.Context, item *memcache.Item, seen *memcache.It
 		}
 		return true, ctx.Err()
 	default:
+		w.lost = w.lost || is == alive && sent(err)
 		return false, err
 	}
 }

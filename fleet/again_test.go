@@ -441,3 +441,27 @@ func TestWriteIsRepeatedWhereItNoLongerCounts(t *testing.T) {
 		}
 	}
 }
+
+// A server leaves that was about to be told to forget what nobody has: a Delete
+// has found nothing all the same.
+func TestDeleteOfNothingWhileFormerLeaves(t *testing.T) {
+	t.Parallel()
+	for _, config := range []Config{{Stamps: StampsOn}, {Stamps: StampsOn, Rejoin: RejoinDrop}, {Copies: 3, Stamps: StampsOn}} {
+		n := max(config.Copies, 1)
+		table, dir, servers, key := gatedTable(t, n+1, Options{Config: config})
+		here := []Server{{Addr: servers[0].addr, Drained: true}}
+		for _, g := range servers[1:] {
+			here = append(here, Server{Addr: g.addr})
+		}
+		dir.setServers(here...)
+		waitVersion(t, table, 2)
+		met, _ := servers[0].hold(t, isOp(memcache.OpDelete))
+		done := make(chan error)
+		go func() { done <- table.Delete(t.Context(), key) }()
+		<-met
+		dir.setServers(here[1:]...)
+		if err := <-done; !errors.Is(err, torc.ErrNotFound) {
+			t.Errorf("%+v: Delete = %v, want that there is none", config, err)
+		}
+	}
+}

@@ -48,6 +48,7 @@ func (w *write) remove(ctx context.Context) error {
 		} else if err == memcache.ErrNotFound {
 			err = nil
 		}
+		w.lost = w.lost || sent(err)
 		err = w.failed(w.first(), err)
 	default:
 		err = w.removeTwice(ctx)
@@ -90,6 +91,7 @@ func (w *write) removeOnce(ctx context.Context, done *[MaxCopies]bool) error {
 			done[n], w.took = true, true
 			return nil
 		}
+		w.lost = w.lost || sent(err)
 		return err
 	})
 }
@@ -159,6 +161,7 @@ func (w *write) removeOnly(ctx context.Context) error {
 				return err
 			}
 		default:
+			w.lost = w.lost || is == alive && sent(err)
 			return w.failed(w.first(), err)
 		}
 	}

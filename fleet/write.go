@@ -33,6 +33,8 @@ type progress struct {
 
 	// maybe: a request had no answer and may have been carried out.
 	maybe bool
+	// lost: one that had none may have removed an entry.
+	lost bool
 	// took: an owner has carried it out, under this routing or another.
 	took bool
 	// fleeting: what was written is not made to outlast servers that are away.
@@ -208,8 +210,8 @@ func (w *write) result(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case err == memcache.ErrNotFound && w.maybe:
-		// An earlier attempt of this same Delete removed it.
+	case err == memcache.ErrNotFound && w.lost:
+		// An earlier attempt of this same Delete may have removed it.
 		return nil
 	case err == memcache.ErrNotFound:
 		return failure(w.op, w.key, w.at, err) // whatever it has left where nothing was
@@ -279,14 +281,18 @@ func (w *write) carriedOut(n int, cas uint64) { w.has[n], w.cas[n], w.took = tru
 
 // failed notes that a request for a change, to s, ended with err, and returns it.
 func (w *write) failed(s *server, err error) error {
-	if w.at = s; err == nil {
-		return nil
+	w.at = s
+	w.maybe = w.maybe || sent(err)
+	return err
+}
+
+// sent says whether err leaves it open if the request was carried out.
+func sent(err error) bool {
+	if err == nil {
+		return false
 	}
 	var ce *memcache.ConnError
-	if errors.As(err, &ce) {
-		w.maybe = w.maybe || ce.Sent
-	}
-	return err
+	return errors.As(err, &ce) && ce.Sent
 }
 
 // asked is failed for a request that changes nothing.
@@ -371,6 +377,8 @@ func (w *write) clear(ctx context.Context) error {
 			w.existed = w.existed || !w.r.stamped
 		case memcache.ErrNotFound:
 		default:
+			// With stamps, what counts was found, and is deleted, at the first owner.
+			w.lost = w.lost || !w.r.stamped && sent(err)
 			failed = w.failed(w.r.servers[i], err)
 		}
 	}
