@@ -1,8 +1,11 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -40,6 +43,9 @@ func Linearizable(h History, s Semantics, timeout time.Duration) error {
 				return v
 			}
 			continue
+		}
+		if s == Register {
+			opsOfKey = fewDeletes(opsOfKey)
 		}
 		ops := operations(opsOfKey)
 		left := max(time.Until(deadline), time.Millisecond) // 0 would mean no bound
@@ -99,6 +105,58 @@ func operations(ops []*Operation) []porcupine.Operation {
 		out = append(out, p)
 	}
 	return out
+}
+
+// fewDeletes leaves out those of a register's deletes of unknown outcome that explain
+// nothing which the others don't: each would double what there is to search.
+//
+// One is of use only before something that takes place only where there is no entry,
+// and a second one only before what another write can have come before. So one is enough
+// for each group of such that no write comes between. And they may be the earliest: the
+// k-th to be called may take place wherever any k-th one does, since none has an end.
+func fewDeletes(ops []*Operation) []*Operation {
+	var deletes, without, writes []*Operation
+	for _, o := range ops {
+		switch {
+		case o.Op == Delete && o.Outcome == Unknown:
+			deletes = append(deletes, o)
+		case o.Outcome == Missing, o.Op == Exchange && o.Outcome == OK && !o.Found,
+			o.Op == PutIfAbsent && (o.Outcome == OK || o.Outcome == Unknown):
+			without = append(without, o)
+		}
+		if o.Op != Delete && o.writes() {
+			writes = append(writes, o)
+		}
+	}
+	slices.SortStableFunc(without, func(a, b *Operation) int { return cmp.Compare(end(a), end(b)) })
+	var ends []time.Duration // of the groups
+	var from time.Duration   // where the last one begins
+	for i, o := range without {
+		first, last := min(from, o.Call), end(o)
+		between := func(w *Operation) bool { return end(w) >= first && w.Call <= last }
+		if i == 0 || slices.ContainsFunc(writes, between) {
+			from, ends = o.Call, append(ends, last)
+		} else {
+			from, ends[len(ends)-1] = first, last
+		}
+	}
+	slices.SortStableFunc(deletes, func(a, b *Operation) int { return cmp.Compare(a.Call, b.Call) })
+	useful := 0
+	for _, to := range ends {
+		if useful < len(deletes) && deletes[useful].Call <= to {
+			useful++
+		}
+	}
+	needless := deletes[useful:]
+	return slices.DeleteFunc(slices.Clone(ops), func(o *Operation) bool { return slices.Contains(needless, o) })
+}
+
+// end is when o took effect at the latest, if it did.
+func end(o *Operation) time.Duration {
+	if o.Outcome == Unknown {
+		return math.MaxInt64
+	}
+	return o.Return
 }
 
 // entry is the state of one key.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
 )
 
@@ -137,4 +138,56 @@ func TestFreshAgainstItsDefinition(t *testing.T) {
 			t.Fatalf("Fresh says %v of a linearizable history\n%v", got, h)
 		}
 	})
+}
+
+// Deletes that are left out change no verdict, be the history right or wrong.
+func TestFewDeletes(t *testing.T) {
+	t.Parallel()
+	left, wrong := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		var ops []*Operation
+		n := rapid.IntRange(1, 12).Draw(t, "operations")
+		values := []Text{"x", "y"}
+		for i := range n {
+			o := &Operation{Client: i, Key: "k", Outcome: OK}
+			o.Call = time.Duration(rapid.IntRange(0, 60).Draw(t, "call"))
+			o.Return = o.Call + time.Duration(rapid.IntRange(0, 30).Draw(t, "takes"))
+			o.Value = rapid.SampledFrom(values).Draw(t, "value")
+			o.Expect = rapid.SampledFrom(values).Draw(t, "expect")
+			switch rapid.IntRange(0, 8).Draw(t, "what") {
+			case 0:
+				o.Op = Put
+			case 1:
+				o.Op = Get
+			case 2:
+				o.Op, o.Outcome, o.Value = Get, Missing, ""
+			case 3:
+				o.Op, o.Found = Exchange, rapid.Bool().Draw(t, "found")
+			case 4:
+				o.Op, o.Outcome = PutIfAbsent, rapid.SampledFrom([]Outcome{OK, Exists, Unknown}).Draw(t, "outcome")
+			case 5:
+				o.Op, o.Outcome = Swap, rapid.SampledFrom([]Outcome{OK, Conflict, Missing, Unknown}).Draw(t, "outcome")
+			case 6:
+				o.Op, o.Outcome = Delete, rapid.SampledFrom([]Outcome{OK, Missing}).Draw(t, "outcome")
+			default:
+				o.Op, o.Outcome = Delete, Unknown
+			}
+			ops = append(ops, o)
+		}
+		few := fewDeletes(ops)
+		m := model(Register)
+		want, got := porcupine.CheckOperations(m, operations(ops)), porcupine.CheckOperations(m, operations(few))
+		if want != got {
+			t.Fatalf("all: %v, few: %v", want, got)
+		}
+		if len(few) < len(ops) {
+			left++
+			if !want {
+				wrong++
+			}
+		}
+	})
+	if left == 0 || wrong == 0 {
+		t.Errorf("%d histories had deletes left out, %d of them were wrong", left, wrong)
+	}
 }

@@ -268,8 +268,9 @@ func (w *world) operation(c *call) (o check.Operation, ok bool) {
 		o.Outcome = check.Exists
 	case msg.Conflict:
 		o.Outcome = check.Conflict
-		if w.forked {
-			// A write that was handed over has another version than before.
+		if w.forked || r.OldVersion.Epoch != c.op.Version.Epoch {
+			// A write that was handed over has another version than before, and so has one
+			// of which the next epoch's founder didn't know that it was answered.
 			o.Op, o.Outcome = check.PutIfAbsent, check.Exists
 		}
 	case msg.Repeated:
