@@ -56,6 +56,7 @@ type serverLoop struct {
 	seen      *slots.Map
 	dropped   map[slots.Boot]slots.Epoch // on whose copies it was asked to do without, and when last
 	free      *request
+	joined    bool // it had its share, in this life or an earlier one
 	ticked    int64
 	fatal     error
 }
@@ -260,7 +261,8 @@ func (l *serverLoop) follow(m *slots.Map) {
 
 // settled notes when the server has its share.
 func (l *serverLoop) settled() {
-	if l.core.Settled() {
+	if !l.joined && l.core.Settled() {
+		l.joined = true
 		l.cfg.joinedOnce.Do(func() {
 			l.service.SetHealthy(true)
 			close(l.cfg.joined)

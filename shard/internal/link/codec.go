@@ -161,6 +161,17 @@ func weight(m msg.Message) int {
 // mapWeight is a map's, which has some 28,000 rows.
 const mapWeight = 100_000
 
+// buffers are for frames. A pool clears what it gives out, all that there is of it,
+// and gRPC's own has nothing between 32 kB and 1 MB; a batch of 256 empty slots, or a
+// map, is in between.
+var buffers = func() mem.BufferPool {
+	pool, err := mem.NewBinaryTieredBufferPool(8, 12, 14, 15, 16, 17, 18, 20)
+	if err != nil {
+		panic(err) // the sizes are constants
+	}
+	return pool
+}()
+
 // codec is gRPC's own, and knows frames besides. On the wire it is plain
 // protobuf, for both kinds.
 type codec struct{ encoding.CodecV2 }
@@ -172,16 +183,15 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
-	pool := mem.DefaultBufferPool()
 	var buf *[]byte
 	w, err := encodeFrame(f, func(n int) []byte {
-		buf = pool.Get(n)
+		buf = buffers.Get(n)
 		return *buf
 	})
 	if err != nil {
 		return nil, err
 	}
-	whole := mem.NewBuffer(buf, pool)
+	whole := mem.NewBuffer(buf, buffers)
 	defer whole.Free()
 	return mem.BufferSlice{whole.Slice(w.i, len(w.b))}, nil
 }
@@ -191,7 +201,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	buf := data.MaterializeToBuffer(buffers)
 	defer buf.Free()
 	return decodeFrame(buf.ReadOnlyData(), f)
 }
