@@ -1,0 +1,212 @@
+package ring
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/torc-dht/torc/chord/internal/place"
+)
+
+// ErrNoWay: nobody who was known could be asked on the way to a place.
+var ErrNoWay = errors.New("none of the nodes on the way answers")
+
+// lookupKind is what a lookup is for.
+type lookupKind uint8
+
+const (
+	callersLookup lookupKind = iota
+	joinLookup
+	fingerLookup
+)
+
+// Hop is a node that was asked, and whether it answered.
+type Hop struct {
+	Node   Ref
+	Silent bool
+}
+
+// Found is the end of a lookup.
+type Found struct {
+	Number uint64 // as Lookup returned it
+	Target place.Place
+	// Owner is the target's successor, as Before has it, which was asked last.
+	Owner, Before Ref
+	Hops          []Hop
+	Err           error // ErrNoWay
+}
+
+// lookup is one on its way: iterative, from one who is closer to the next.
+type lookup struct {
+	kind   lookupKind
+	number uint64
+	target place.Place
+	at     Ref   // who is asked now
+	queue  []Ref // who can be asked instead, the best first
+	nonce  uint64
+	until  time.Duration
+	hops   []Hop
+}
+
+// Lookup begins to look for the successor of target. Found with the number that it
+// returns says what came of it, at once if this node knows by itself.
+func (r *Ring) Lookup(now time.Duration, target place.Place) uint64 {
+	r.at(now)
+	return r.lookup(target, r.c.Self, callersLookup)
+}
+
+func (r *Ring) lookup(target place.Place, from Ref, kind lookupKind) uint64 {
+	r.nonce++
+	l := &lookup{kind: kind, number: r.nonce, target: target}
+	if from != r.c.Self {
+		r.next(l, from)
+		return l.number
+	}
+	if owner, next, done := r.step(target); done {
+		r.found(l, Found{Owner: owner, Before: r.c.Self})
+	} else {
+		l.queue = next
+		r.forward(l)
+	}
+	return l.number
+}
+
+// width is how many nodes an answer names: the best, and others for when it is dead.
+const width = 4
+
+// step is one step towards target: its owner, or who is closer to it, the best first.
+func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
+	self, first := r.c.Self.Place, r.Successor()
+	if place.Between(self, target, first.Place) {
+		return first, nil, true
+	}
+	next = make([]Ref, 0, width)
+	// Fingers are in order, if not all of them fresh: from the one that reaches
+	// farthest without passing the target.
+	var last uint64
+	for k := r.c.Circle.Distance(self, target).Log(); k >= 0 && len(next) < width; k-- {
+		if p := &r.fingers[k]; p.Boot != last && p.Boot != 0 {
+			last = p.Boot
+			next = r.consider(next, p, target)
+		}
+	}
+	if r.c.WholeList {
+		for i := range r.list {
+			next = r.consider(next, &r.list[i], target)
+		}
+	} else if len(next) < width {
+		next = r.consider(next, &first, target)
+	}
+	if len(next) == 0 { // all who are closer are suspects: the first is as good as any
+		next = append(next, first)
+	}
+	return Ref{}, next, false
+}
+
+// consider puts p where it belongs among the best that are known, if it does.
+func (r *Ring) consider(best []Ref, p *Ref, target place.Place) []Ref {
+	if !place.Inside(r.c.Self.Place, p.Place, target) || len(r.gone) > 0 && r.suspected(*p) {
+		return best
+	}
+	i := len(best)
+	for ; i > 0; i-- {
+		if best[i-1].Boot == p.Boot {
+			return best
+		}
+		if place.Between(p.Place, best[i-1].Place, target) { // that one is closer
+			break
+		}
+	}
+	switch {
+	case i == width:
+		return best
+	case len(best) == width:
+		best = best[:width-1]
+	}
+	return slices.Insert(best, i, *p)
+}
+
+func (r *Ring) stepAsked(m *Message) {
+	owner, next, done := r.step(m.Target)
+	if done {
+		next = []Ref{owner}
+	}
+	r.send(m.From, Message{Kind: KindNext, Nonce: m.Nonce, List: next, Done: done})
+}
+
+// next asks p.
+func (r *Ring) next(l *lookup, p Ref) {
+	delete(r.lookups, l.nonce)
+	r.nonce++
+	l.at, l.nonce, l.until = p, r.nonce, r.now+r.c.Patience
+	r.lookups[l.nonce] = l
+	r.send(p, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
+}
+
+// forward asks the best of those who can be asked.
+func (r *Ring) forward(l *lookup) {
+	for len(l.queue) > 0 {
+		p := l.queue[0]
+		l.queue = l.queue[1:]
+		if p != r.c.Self && !l.asked(p) {
+			r.next(l, p)
+			return
+		}
+	}
+	r.found(l, Found{Err: ErrNoWay})
+}
+
+func (l *lookup) asked(p Ref) bool {
+	return slices.ContainsFunc(l.hops, func(h Hop) bool { return h.Node == p })
+}
+
+func (r *Ring) stepAnswered(m *Message) {
+	l := r.lookups[m.Nonce]
+	if l == nil || l.at != m.From {
+		return
+	}
+	l.hops = append(l.hops, Hop{Node: m.From})
+	if m.Done && len(m.List) > 0 {
+		r.found(l, Found{Owner: m.List[0], Before: m.From})
+		return
+	}
+	l.queue = append(slices.Clone(m.List), l.queue...)
+	r.forward(l)
+}
+
+// lookupSilent goes on without who doesn't answer.
+func (r *Ring) lookupSilent(l *lookup) {
+	l.hops = append(l.hops, Hop{Node: l.at, Silent: true})
+	r.gone[l.at] = r.now
+	r.forward(l)
+}
+
+func (r *Ring) found(l *lookup, f Found) {
+	delete(r.lookups, l.nonce)
+	f.Number, f.Target, f.Hops = l.number, l.target, l.hops
+	switch l.kind {
+	case joinLookup:
+		r.joinFound(&f)
+	case fingerLookup:
+		r.fingerFound(&f)
+	default:
+		r.out.Found = append(r.out.Found, f)
+	}
+}
+
+// overdue and asking return lookups in order of their nonces, so that a seed decides.
+func (r *Ring) overdue() []*lookup {
+	return r.sorted(func(l *lookup) bool { return r.now >= l.until })
+}
+
+func (r *Ring) asking(p Ref) []*lookup { return r.sorted(func(l *lookup) bool { return l.at == p }) }
+
+func (r *Ring) sorted(which func(*lookup) bool) (ls []*lookup) {
+	for _, l := range r.lookups {
+		if which(l) {
+			ls = append(ls, l)
+		}
+	}
+	slices.SortFunc(ls, func(a, b *lookup) int { return int(a.nonce) - int(b.nonce) })
+	return ls
+}
