@@ -2,6 +2,7 @@ package ring
 
 import (
 	"errors"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -21,6 +22,9 @@ type town struct {
 	nodes map[uint64]*Ring // by boot
 	mail  []letter
 	lose  func(letter) bool // nil: nothing
+	list  int
+	bugs  Bugs
+	prdcs map[Ref]Ref // as they were when wrong last looked
 	said  map[uint64]*Output
 }
 
@@ -31,7 +35,7 @@ type letter struct {
 }
 
 func newTown(t *testing.T) *town {
-	return &town{t: t, nodes: map[uint64]*Ring{}, said: map[uint64]*Output{}}
+	return &town{t: t, list: 3, nodes: map[uint64]*Ring{}, prdcs: map[Ref]Ref{}, said: map[uint64]*Output{}}
 }
 
 // start has a node come up at a place; by way of contact, or alone.
@@ -39,7 +43,7 @@ func (w *town) start(id int64, contact *Ring) *Ring {
 	boot := uint64(len(w.said) + 1)
 	r := New(Config{
 		Circle: circle, Self: Ref{circle.Of(big.NewInt(id)), boot, strconv.FormatInt(id, 10)}, Rand: rand.New(rand.NewPCG(boot, 0)),
-		List: 3, Period: 200 * time.Millisecond, Jitter: 20 * time.Millisecond, Patience: 50 * time.Millisecond,
+		List: w.list, Period: 200 * time.Millisecond, Jitter: 20 * time.Millisecond, Patience: 50 * time.Millisecond, Bugs: w.bugs,
 	}, w.now)
 	w.nodes[boot], w.said[boot] = r, &Output{}
 	if contact != nil {
@@ -94,33 +98,40 @@ func (w *town) run(d time.Duration) {
 	}
 }
 
-// ideal fails unless each node has the predecessor, the list and the fingers that it
+// unsettled says which node hasn't the predecessor, the list or the fingers that it
 // should have.
-func (w *town) ideal() {
-	w.t.Helper()
+func (w *town) unsettled() error {
 	all := w.sorted()
 	for i, r := range all {
 		if !r.Member() {
-			w.t.Errorf("%v is no member", r.Self())
+			return fmt.Errorf("%v is no member", r.Self())
 		}
 		var want []Ref
-		for k := 1; k < len(all) && k <= 3; k++ {
+		for k := 1; k < len(all) && k <= w.list; k++ {
 			want = append(want, all[(i+k)%len(all)].Self())
 		}
 		if !slices.Equal(r.Successors(), want) {
-			w.t.Errorf("%v has the list %v, want %v", r.Self(), r.Successors(), want)
+			return fmt.Errorf("%v has the list %v, want %v", r.Self(), r.Successors(), want)
 		}
 		before := all[(i+len(all)-1)%len(all)].Self()
 		if len(all) > 1 && r.Predecessor() != before {
-			w.t.Errorf("%v has the predecessor %v, want %v", r.Self(), r.Predecessor(), before)
+			return fmt.Errorf("%v has the predecessor %v, want %v", r.Self(), r.Predecessor(), before)
 		}
 		for k, f := range r.Fingers() {
 			start := circle.Plus(r.Self().Place, k)
 			at := slices.IndexFunc(all, func(o *Ring) bool { return o.Self().Place.Compare(start) >= 0 })
 			if want := all[max(at, 0)].Self(); f != want {
-				w.t.Errorf("finger %d of %v is %v, want %v", k, r.Self(), f, want)
+				return fmt.Errorf("finger %d of %v is %v, want %v", k, r.Self(), f, want)
 			}
 		}
+	}
+	return nil
+}
+
+func (w *town) ideal() {
+	w.t.Helper()
+	if err := w.unsettled(); err != nil {
+		w.t.Error(err)
 	}
 }
 
