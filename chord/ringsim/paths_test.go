@@ -34,7 +34,7 @@ func TestPathLength(t *testing.T) {
 		case k < 6:
 			rings = 20
 		case k < 9:
-			rings = 4
+			rings = 2
 		}
 		began := time.Now()
 		var means []float64
