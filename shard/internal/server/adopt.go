@@ -295,7 +295,7 @@ func (s *Server) adoptAsCopy(sl *slot, row *slots.Row, state slots.State) {
 // recheck looks again at what is on its way to a peer whose part in some slots has
 // changed.
 func (s *Server) recheck(p *peer) {
-	p.changed, p.asked = false, 0
+	p.changed = false
 	for i := range p.queue.len() {
 		q := p.queue.at(i)
 		if q.w == nil || q.w.done {

@@ -33,7 +33,6 @@ func (s *Server) leasedByMaster() bool {
 func (s *Server) ask(p *peer) {
 	if p.up && s.cur != nil {
 		p.askedAt = s.now.Mono
-		p.asked++
 		s.send(p.boot, &msg.Ask{Sent: s.now.Mono, Epoch: s.cur.Epoch, Answered: p.answered()})
 	}
 }
@@ -67,7 +66,7 @@ func (s *Server) grant(p *peer) {
 }
 
 func (s *Server) receiveGranted(p *peer, m *msg.Granted) {
-	p.known, p.asked = later(p.known, m.Epoch), 0
+	p.known = later(p.known, m.Epoch)
 	until := m.Sent + int64(s.cfg.Lease-s.cfg.Margin)
 	if until > p.granted {
 		s.unpark = s.unpark || p.granted <= s.now.Mono

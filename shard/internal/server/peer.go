@@ -47,9 +47,7 @@ type peer struct {
 	fillBytes uint64
 	droppedAt int64 // when the master was asked to drop its copies, by Mono
 	askedAt   int64 // when it was asked for its promise, by Mono
-	asked     int   // how many times since it gave one, or its part in some slot changed
-	againAt   int64 // when it was sent everything again, or acknowledged something, by Mono
-	again     bool  // it was, and has acknowledged nothing since
+	againAt   int64 // when it was sent everything again, by Mono
 	metAt     int64 // when it came into a map, by Mono
 	heard     int64 // when its last message came, or the connection to it, by Mono
 	changed   bool  // its part in some slot has, in the map being adopted
@@ -102,7 +100,7 @@ func (p *peer) answered() uint64 {
 
 // connected begins a connection: what was not acknowledged is sent again.
 func (s *Server) connected(p *peer) {
-	p.up, p.heard, p.asked, p.again = true, s.now.Mono, 0, false
+	p.up, p.heard = true, s.now.Mono
 	p.sent = p.acked
 	p.known = slots.Epoch{}
 	p.ackDue = p.taken > 0 // the last one may be lost
@@ -159,9 +157,6 @@ func (s *Server) inform(p *peer) {
 }
 
 func (s *Server) receiveAck(p *peer, m *msg.Ack) {
-	if m.Upto > p.acked {
-		p.againAt, p.again = s.now.Mono, false // it takes what comes
-	}
 	for p.acked < m.Upto && p.queue.len() > 0 {
 		q := p.queue.pop()
 		p.acked++

@@ -10,7 +10,7 @@ import (
 )
 
 // askAgain is how many times as often as usual a peer is asked for a promise that
-// has given none, at first.
+// has given none.
 const askAgain = 10
 
 // sweepSlots is how many slots a Tick looks through for what is over: all of them
@@ -98,12 +98,14 @@ func (s *Server) attend(p *peer) {
 		}
 		return
 	}
-	if s.now.Mono-p.askedAt >= s.askPause(p) {
+	// Where there is no promise the question, or the answer, may have come when the
+	// other side had no use for it yet.
+	if since := s.now.Mono - p.askedAt; since >= int64(s.cfg.Renew) || p.granted <= s.now.Mono && since >= int64(s.cfg.Renew)/askAgain {
 		s.ask(p)
 	}
 	if late := s.lateness(p); late >= s.cfg.Patience || s.mute(p) {
-		if pause := int64(s.cfg.Patience); p.up && (s.now.Mono-p.againAt >= 2*pause || !p.again && s.now.Mono-p.againAt >= pause) {
-			p.againAt, p.again, p.sent, p.known = s.now.Mono, true, p.acked, slots.Epoch{}
+		if p.up && s.now.Mono-p.againAt >= int64(s.cfg.Patience) {
+			p.againAt, p.sent, p.known = s.now.Mono, p.acked, slots.Epoch{}
 		}
 		if s.now.Mono-p.droppedAt >= int64(s.cfg.Renew) {
 			p.droppedAt = s.now.Mono
@@ -113,18 +115,6 @@ func (s *Server) attend(p *peer) {
 		}
 	}
 	s.checkFilled(p)
-}
-
-// askPause is how long after one question for its promise p is asked the next. Where
-// there is no promise the question, or the answer, may have come when the other side
-// had no use for it yet; so the next one comes soon. But who doesn't answer may be
-// slow, and is no faster for more questions.
-func (s *Server) askPause(p *peer) int64 {
-	pause := int64(s.cfg.Renew)
-	if p.granted <= s.now.Mono {
-		pause = min(pause, pause/askAgain<<min(p.asked, 8))
-	}
-	return pause
 }
 
 func (s *Server) reason(late time.Duration) string {
