@@ -15,6 +15,7 @@ import (
 
 	"github.com/torc-dht/torc/internal/cluster"
 	"github.com/torc-dht/torc/memcache"
+	torcshard "github.com/torc-dht/torc/shard"
 )
 
 // patience is how long a test waits for what comes in a moment on a machine that
@@ -109,13 +110,19 @@ func (s *store) join() *server {
 // settle waits until everything is where it shall be.
 func (s *store) settle() {
 	s.t.Helper()
-	cluster.Eventually(s.t, patience, "all is settled", func() error {
-		r := call(s.t, "torc", "shard", "status", "--master", "127.0.0.1:"+s.master, "--json")
-		if !strings.Contains(r.stdout, `"settled":true`) {
-			return fmt.Errorf("%s%s", r.stdout, r.stderr)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	admin := &torcshard.Admin{Masters: []string{"127.0.0.1:" + s.master}}
+	var last torcshard.Status
+	for st, err := range admin.Status(ctx, 100*time.Millisecond) {
+		if err != nil {
+			s.t.Fatalf("not settled: %v; last %+v", err, last)
 		}
-		return nil
-	})
+		if last = st; st.Settled {
+			return
+		}
+	}
+	s.t.Fatalf("not settled, and no more is told: %+v", last)
 }
 
 // result is what came of a program that was run to its end.
