@@ -29,13 +29,10 @@ func Grow(c Config, n int) (*Sim, error) {
 		// So that the ring doubles in some rounds, and not in one.
 		s.Run(2 * c.Period / time.Duration(i+10))
 	}
-	for began := s.now; ; s.Run(4 * c.Period) {
-		if err := s.Unsettled(); err == nil {
-			return s, nil
-		} else if s.now-began > 24*time.Hour {
-			return nil, fmt.Errorf("%d nodes don't settle in a day: %w", n, err)
-		}
+	if _, err := s.Settle(24 * time.Hour); err != nil {
+		return nil, fmt.Errorf("%d nodes don't settle in a day: %w", n, err)
 	}
+	return s, nil
 }
 
 // Paths are the lengths of lookups' paths.

@@ -45,13 +45,12 @@ type Sim struct {
 // Node is one node of a simulation.
 type Node struct {
 	*ring.Ring
-	sim     *Sim
-	ref     ring.Ref
-	dead    bool
-	alarm   time.Duration // of the tick that is in the queue
-	joined  bool
-	refused error
-	waits   map[uint64]func(*ring.Found)
+	sim    *Sim
+	ref    ring.Ref
+	dead   bool
+	alarm  time.Duration // of the tick that is in the queue
+	joined bool
+	waits  map[uint64]func(*ring.Found)
 }
 
 // New returns a simulation without nodes.
@@ -179,10 +178,9 @@ func (s *Sim) Run(d time.Duration) {
 func (n *Node) drain() {
 	s := n.sim
 	s.out.Send, s.out.Found = s.out.Send[:0], s.out.Found[:0]
-	s.out.Joined, s.out.Refused = false, nil
+	s.out.Joined = false
 	n.Drain(&s.out)
 	n.joined = n.joined || s.out.Joined
-	n.refused = s.out.Refused
 	for _, o := range s.out.Send {
 		s.Sent++
 		m := o.M
@@ -239,6 +237,6 @@ func (s *Sim) Settle(most time.Duration) (time.Duration, error) {
 		if err == nil || s.now-began >= most {
 			return s.now - began, err
 		}
-		s.Run(s.c.Period)
+		s.Run(4 * s.c.Period)
 	}
 }

@@ -44,15 +44,16 @@ func Linearizable(h History, s Semantics, timeout time.Duration) error {
 			}
 			continue
 		}
-		ops := operations(opsOfKey)
-		switch search(s, m, opsOfKey, deadline) {
-		case porcupine.Ok:
+		found := search(s, m, opsOfKey, deadline)
+		if found == porcupine.Ok {
 			continue
-		case porcupine.Illegal:
-			return &Violation{Key: key, What: fmt.Sprintf("no order of its %d operations explains what they saw", len(ops)), visual: visual{m, ops}}
-		default:
-			return &Violation{Key: key, What: fmt.Sprintf("undecided after %v: the history has too many operations at a time on one key", timeout), visual: visual{m, ops}}
 		}
+		ops := operations(opsOfKey)
+		what := fmt.Sprintf("no order of its %d operations explains what they saw", len(ops))
+		if found == porcupine.Unknown {
+			what = fmt.Sprintf("undecided after %v: the history has too many operations at a time on one key", timeout)
+		}
+		return &Violation{Key: key, What: what, visual: visual{m, ops}}
 	}
 	return nil
 }

@@ -45,6 +45,17 @@ func newLittle(t *testing.T, slots int) *little {
 	return w
 }
 
+// startAll starts all of a table's servers, and waits until it has settled.
+func startAll(t *testing.T, slots int) *little {
+	t.Helper()
+	w := newLittle(t, slots)
+	for s := range slots {
+		w.start(s)
+	}
+	w.settle(3 * time.Second)
+	return w
+}
+
 func (w *little) start(s int) {
 	w.boots++
 	n := New(Config{Slot: s, Slots: len(w.nodes), Rand: rand.New(rand.NewPCG(uint64(w.boots), 7)), Wall: func(now time.Duration) uint64 { return uint64(now / 1000) }}, w.now)
@@ -209,11 +220,7 @@ func TestSmoke(t *testing.T) {
 func TestKills(t *testing.T) {
 	for slots := 2; slots <= 4; slots++ {
 		t.Run(fmt.Sprint(slots), func(t *testing.T) {
-			w := newLittle(t, slots)
-			for s := range slots {
-				w.start(s)
-			}
-			w.settle(3 * time.Second)
+			w := startAll(t, slots)
 			value := ""
 			for left := slots; left > 1; left-- {
 				value = fmt.Sprint("v", left)
@@ -259,11 +266,7 @@ func TestKills(t *testing.T) {
 func TestSplit(t *testing.T) {
 	for slots := 2; slots <= 4; slots++ {
 		t.Run(fmt.Sprint(slots), func(t *testing.T) {
-			w := newLittle(t, slots)
-			for s := range slots {
-				w.start(s)
-			}
-			w.settle(3 * time.Second)
+			w := startAll(t, slots)
 			w.want(w.put(0, "k", "before"), time.Second)
 			leader := w.nodes[0].Status().Leader
 			other := (leader + 1) % slots

@@ -20,11 +20,7 @@ func TestNothingIsLostWhileOneComesBack(t *testing.T) {
 	// back returns four servers of which the leader l has ejected number 3, which can
 	// just be heard again.
 	back := func() (w *little, l int) {
-		w = newLittle(t, 4)
-		for s := range 4 {
-			w.start(s)
-		}
-		w.settle(3 * time.Second)
+		w = startAll(t, 4)
 		l = w.nodes[0].Leader()
 		w.run(time.Second)
 		for s := range 3 {
@@ -77,11 +73,7 @@ func TestNothingIsLostWhileOneComesBack(t *testing.T) {
 // again for one that comes back.
 func TestOpenStaysOpen(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 4)
-	for s := range 4 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 4)
 	l := w.nodes[0].Leader()
 	s := (l + 1) % 4
 	w.kill(s)
@@ -98,11 +90,7 @@ func TestReadsOutliveTheirVoters(t *testing.T) {
 	t.Parallel()
 	seen := false
 	for wait := 2 * time.Millisecond; wait < 4*time.Millisecond; wait += step {
-		w := newLittle(t, 3)
-		for s := range 3 {
-			w.start(s)
-		}
-		w.settle(3 * time.Second)
+		w := startAll(t, 3)
 		l := w.nodes[0].Leader()
 		w.kill((l + 2) % 3)
 		for end := w.now + wait; w.now < end; w.run(step) {
@@ -187,11 +175,7 @@ func TestSnapshotIsTakenAtOnce(t *testing.T) {
 // there when the others have another leader, though it can still be heard.
 func TestHandedToALeaderThatIsOneNoMore(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 3)
-	for s := range 3 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 3)
 	w.run(time.Second)
 	l := w.nodes[0].Leader()
 	f, o := (l+1)%3, (l+2)%3
@@ -206,11 +190,7 @@ func TestHandedToALeaderThatIsOneNoMore(t *testing.T) {
 // that can.
 func TestByWayOfAnother(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 3)
-	for s := range 3 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 3)
 	w.run(time.Second)
 	l := w.nodes[0].Leader()
 	f := (l + 1) % 3
@@ -282,11 +262,7 @@ func TestForgetNobody(t *testing.T) {
 // others die, and doesn't wait for their silence.
 func TestLeaderIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 4)
-	for s := range 4 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 4)
 	w.run(time.Second)
 	l := w.nodes[0].Leader()
 	for s := range 4 {
@@ -339,11 +315,7 @@ func TestOneSnapshotIsEnough(t *testing.T) {
 // that goes on from there.
 func TestHandingOverIsNotBeingAlone(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 3)
-	for s := range 3 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 3)
 	l := w.nodes[0].Leader()
 	giver, other := (l+1)%3, (l+2)%3
 	w.sever(giver, l)
@@ -393,11 +365,7 @@ func TestJustCome(t *testing.T) {
 // their writes other versions.
 func TestNumbersDiffer(t *testing.T) {
 	t.Parallel()
-	w := newLittle(t, 3)
-	for s := range 3 {
-		w.start(s)
-	}
-	w.settle(3 * time.Second)
+	w := startAll(t, 3)
 	for s := range 3 {
 		w.sever(s, (s+1)%3)
 	}
