@@ -60,10 +60,10 @@
 //	internal/master  which map comes next: pure
 //	internal/msg     what they tell each other
 //	internal/link    that over gRPC
-//	internal/demux   gRPC and memcached's protocol on one port
 //	internal/keep    the map in a file, or with an election
 //
-// What is in this package around them is I/O. Every process that speaks for itself
+// What is in this package around them is I/O; torc's internal/demux has gRPC and
+// memcached's protocol on one port. Every process that speaks for itself
 // is one goroutine which owns a state machine, and others that wait on the network
 // for it.
 package shard

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/torc-dht/torc/internal/demux"
 	"github.com/torc-dht/torc/memcache"
-	"github.com/torc-dht/torc/shard/internal/demux"
 	"github.com/torc-dht/torc/shard/internal/link"
 	"github.com/torc-dht/torc/shard/internal/server"
 )

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/torc-dht/torc/internal/demux"
 	"github.com/torc-dht/torc/memcache"
-	"github.com/torc-dht/torc/shard/internal/demux"
 	"github.com/torc-dht/torc/shard/internal/link"
 	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
 	"github.com/torc-dht/torc/shard/slots"

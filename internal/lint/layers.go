@@ -16,6 +16,8 @@ var (
 	// manners are what kinds have in common towards who calls them. They import
 	// nothing of ours but the root.
 	manners = []string{"internal/urlparam"}
+	// doors are how kinds let their callers in. They import nothing of ours.
+	doors = []string{"internal/demux"}
 	// tools work on any torc.Table, and know no kind. They may use each other.
 	tools = []string{"gateway", "dashboard", "script", "shell", "bench"}
 	// forms are what tools and programs have to print alike. They import nothing
@@ -35,7 +37,7 @@ func allowed(folder string) (may []string, known bool) {
 	case folder == "memcache":
 		return []string{"store"}, true
 	case slices.Contains(kinds, folder):
-		return slices.Concat(root, leaves, manners), true
+		return slices.Concat(root, leaves, manners, doors), true
 	case slices.Contains(tools, folder):
 		return slices.Concat(root, leaves, tools, forms), true
 	case folder == "tabletest":
