@@ -71,9 +71,10 @@ type Entry struct {
 	Stamp uint64
 	// Expires is when it does, in microseconds since 1970; 0: never.
 	Expires uint64
-	Flags   uint32 // of memcached's protocol, for its clients
-	Removed bool   // a tombstone
-	By      OpID   // the write
+	Flags   uint32 // Flags and Marks are as in store.Item
+	Marks   uint8
+	Removed bool // a tombstone
+	By      OpID // the write
 }
 
 // Record is what came of a write, for when it is repeated. It lies at its key's place.
