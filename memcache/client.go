@@ -73,6 +73,10 @@ type Config struct {
 	// server that fails: each is drawn between 0 and a bound that doubles from
 	// the one to the other. Requests in a pause fail at once.
 	BackoffMin, BackoffMax time.Duration
+	// Redirect asks a server that would fetch from others what it hasn't got itself
+	// to say where that is instead: for callers who ask there then. To a server that
+	// doesn't do that, memcached say, it means nothing.
+	Redirect bool
 	// TLS makes the connections TLS ones. ServerName, when empty, is the
 	// address's host.
 	TLS *tls.Config
@@ -115,6 +119,8 @@ func (cfg *Config) pipeLimits() pipeLimits {
 		bytes: cfg.MaxPendingBytes,
 		value: cfg.MaxValue,
 		stall: cfg.StallTimeout,
+
+		redirect: cfg.Redirect,
 	}
 	shortest := l.stall
 	for _, patience := range []time.Duration{cfg.ReadTimeout, cfg.WriteTimeout} {

@@ -23,16 +23,18 @@ const (
 type query struct {
 	op      op
 	encoded bool // the key goes in base64
-	mode    Mode
-	key     string
-	value   []byte
-	flags   uint32
-	cas     uint64
-	exp     int64 // as exptime makes it
-	delta   int64
-	unused  bool   // of opGet: it is no use of the item
-	args    string // of stats
-	id      OpID   // of opSet and opDelete; the zero one is none
+	// redirect is Config.Redirect, for queries at a key.
+	redirect bool
+	mode     Mode
+	key      string
+	value    []byte
+	flags    uint32
+	cas      uint64
+	exp      int64 // as exptime makes it
+	delta    int64
+	unused   bool   // of opGet: it is no use of the item
+	args     string // of stats
+	id       OpID   // of opSet and opDelete; the zero one is none
 }
 
 // opaque marks a query that has no OpID, and its answer. It goes over the wire as four printable
@@ -161,6 +163,9 @@ func appendQuery(dst []byte, q *query, o opaque) []byte {
 	}
 	if q.encoded {
 		dst = append(dst, " b"...)
+	}
+	if q.redirect {
+		dst = append(dst, " P"...) // memcached leaves that flag to proxies
 	}
 	if q.id == (OpID{}) {
 		dst = appendOpaque(dst, o)

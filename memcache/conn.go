@@ -26,6 +26,7 @@ type pipeLimits struct {
 	value    int           // in an answer
 	stall    time.Duration // without a byte while calls wait
 	interval time.Duration // between sweeps
+	redirect bool          // of every query
 }
 
 // pipe is one connection and the calls under way on it, whose answers come in

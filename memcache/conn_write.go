@@ -87,6 +87,7 @@ func (p *pipe) appendLocked(cl *call, q *query) {
 	cl.mark = echo{p.mu.mark, q.id}
 	cl.since = p.mu.now
 	cl.at = p.mu.appended
+	q.redirect = p.limits.redirect
 	before := len(p.mu.buf)
 	p.mu.buf = appendQuery(p.mu.buf, q, cl.mark.opaque)
 	p.mu.appended += int64(len(p.mu.buf) - before)

@@ -77,6 +77,8 @@ func TestAppendQuery(t *testing.T) {
 		"mg k T0 O0000\r\n":                           {op: opTouch, key: "k"},
 		"ms k 3 c O0000\r\nv\r\n\r\n":                 {op: opSet, key: "k", value: value},
 		"ms YSBi 0 c T-1 F4294967295 b O0000\r\n\r\n": {op: opSet, key: "a b", encoded: true, exp: -1, flags: math.MaxUint32},
+		"mg k v f c t P O0000\r\n":                    {op: opGet, key: "k", redirect: true},
+		"md YSBi b P O0000\r\n":                       {op: opDelete, key: "a b", encoded: true, redirect: true},
 		"ms k 3 c ME O0000\r\nv\r\n\r\n":              {op: opSet, key: "k", value: value, mode: ModeAdd, cas: 7},
 		"ms k 3 c C7 O0000\r\nv\r\n\r\n":              {op: opSet, key: "k", value: value, mode: ModeCAS, cas: 7},
 		"ms k 3 c C0 O0000\r\nv\r\n\r\n":              {op: opSet, key: "k", value: value, mode: ModeCAS},

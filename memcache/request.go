@@ -72,6 +72,9 @@ type Request struct {
 	NoBump bool
 	// Noreply suppresses the usual answer. The ResponseWriter sees to it.
 	Noreply bool
+	// Redirect says that who asks wants to know where something is, and not have
+	// it fetched from there: see Config.Redirect.
+	Redirect bool
 	// Args are the arguments of OpStats and OpDump.
 	Args [][]byte
 

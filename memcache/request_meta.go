@@ -46,7 +46,9 @@ func (r *Request) parseFlags(tokens [][]byte) (mode byte, err error) {
 		r.tokens = append(r.tokens, token)
 		ok, complaint := true, errToken
 		switch flag {
-		case 'O', 'P', 'L', 'k', 's', 't', 'c', 'f', 'h', 'l':
+		case 'O', 'L', 'k', 's', 't', 'c', 'f', 'h', 'l':
+		case 'P':
+			r.Redirect = true
 		case 'b':
 			r.Key, ok = decodeBase64(r.keyBuf[:0], r.Key)
 			r.BinaryKey, complaint = true, errDecodeKey
