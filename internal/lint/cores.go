@@ -28,6 +28,8 @@ var cores = []string{
 	"internal/check/chain.go",
 	"internal/check/values.go",
 	"internal/simnet/*.go",
+	"chord/internal/data/*.go",
+	"chord/internal/msg/*.go",
 	"chord/internal/place/*.go",
 	"chord/internal/ring/*.go",
 	"chord/ringsim/*.go",
