@@ -16,8 +16,9 @@ var (
 	// manners are what kinds have in common towards who calls them. They import
 	// nothing of ours but the root.
 	manners = []string{"internal/urlparam"}
-	// doors are how kinds let their callers in. They import nothing of ours.
-	doors = []string{"internal/demux"}
+	// doors are how the processes of kinds let each other in. They import nothing of
+	// ours.
+	doors = []string{"internal/demux", "internal/grpcdial"}
 	// tools work on any torc.Table, and know no kind. They may use each other.
 	tools = []string{"gateway", "dashboard", "script", "shell", "bench"}
 	// forms are what tools and programs have to print alike. They import nothing

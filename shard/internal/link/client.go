@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/torc-dht/torc/internal/grpcdial"
 	pb "github.com/torc-dht/torc/shard/internal/link/shardpb"
 	"github.com/torc-dht/torc/shard/slots"
 )
@@ -18,14 +19,14 @@ import (
 // know. It connects when it is first asked, and again as needed. Its errors are
 // those of connections, such as ErrRefused and ErrDeclined.
 type Client struct {
-	ch     *channel
+	ch     *grpcdial.Conn
 	master pb.MasterClient
 	server pb.ServerClient
 }
 
 // NewClient returns a client for a host:port.
 func NewClient(addr string, o Options) (*Client, error) {
-	ch, err := newChannel(addr, &o)
+	ch, err := o.dial(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +39,14 @@ func (c *Client) Close() error { return c.ch.Close() }
 // Where asks a master where a key lies.
 func (c *Client) Where(ctx context.Context, key string) (slots.Epoch, *pb.Where, error) {
 	r, err := c.master.GetMap(ctx, &pb.GetMapRequest{Key: []byte(key)})
-	return epochFromWire(r.GetEpoch()), r.GetWhere(), c.ch.explain(err)
+	return epochFromWire(r.GetEpoch()), r.GetWhere(), c.ch.Explain(err)
 }
 
 // Map asks a master for its map.
 func (c *Client) Map(ctx context.Context) (*slots.Map, error) {
 	r, err := c.master.GetMap(ctx, &pb.GetMapRequest{})
 	if err != nil {
-		return nil, c.ch.explain(err)
+		return nil, c.ch.Explain(err)
 	}
 	return c.mapOf(r)
 }
@@ -54,7 +55,7 @@ func (c *Client) Map(ctx context.Context) (*slots.Map, error) {
 func (c *Client) ServerMap(ctx context.Context) (*slots.Map, error) {
 	r, err := c.server.GetMap(ctx, &pb.GetMapRequest{})
 	if err != nil {
-		return nil, c.ch.explain(err)
+		return nil, c.ch.Explain(err)
 	}
 	return c.mapOf(r)
 }
@@ -66,7 +67,7 @@ func (c *Client) mapOf(r *pb.GetMapReply) (*slots.Map, error) {
 		err = errors.New("it answers without a map")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.ch.addr, err)
+		return nil, fmt.Errorf("%s: %w", c.ch.Addr(), err)
 	}
 	return m, nil
 }
@@ -106,19 +107,19 @@ func (c *Client) ServerStatus(ctx context.Context, interval time.Duration) iter.
 // Forget has a master give up what only a dead server had.
 func (c *Client) Forget(ctx context.Context, addr string) error {
 	_, err := c.master.Forget(ctx, &pb.ForgetRequest{Addr: addr})
-	return c.ch.explain(err)
+	return c.ch.Explain(err)
 }
 
 // Rebalance has a master spread the slots anew.
 func (c *Client) Rebalance(ctx context.Context) error {
 	_, err := c.master.Rebalance(ctx, &pb.RebalanceRequest{})
-	return c.ch.explain(err)
+	return c.ch.Explain(err)
 }
 
 // Identify asks a server which process it is.
 func (c *Client) Identify(ctx context.Context) (slots.Boot, error) {
 	r, err := c.server.Identify(ctx, &pb.IdentifyRequest{})
-	return slots.Boot(r.GetBoot()), c.ch.explain(err)
+	return slots.Boot(r.GetBoot()), c.ch.Explain(err)
 }
 
 // Identify asks the server at an address which process it is: to find out whether
@@ -134,7 +135,7 @@ func Identify(ctx context.Context, addr string, o Options) (slots.Boot, error) {
 
 // received yields what a stream brings; an error is the last.
 func received[T any](
-	ctx context.Context, ch *channel, start func(context.Context) (grpc.ServerStreamingClient[T], error),
+	ctx context.Context, ch *grpcdial.Conn, start func(context.Context) (grpc.ServerStreamingClient[T], error),
 ) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -148,7 +149,7 @@ func received[T any](
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			if !yield(m, ch.explain(err)) || err != nil {
+			if !yield(m, ch.Explain(err)) || err != nil {
 				return
 			}
 		}

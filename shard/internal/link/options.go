@@ -8,8 +8,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/torc-dht/torc/internal/grpcdial"
 )
 
 // Defaults, and the limits of what can be chosen.
@@ -48,9 +49,6 @@ const (
 	keepaliveTime    = 10 * time.Second
 	keepaliveTimeout = 5 * time.Second
 
-	// dialTimeout is before the system asks for the third time, 3 s after the
-	// first: so a network that is back is found within a second or so.
-	dialTimeout = 1500 * time.Millisecond
 	// openTimeout is how long the other side has to say who it is. One that is
 	// stopped accepts connections and says nothing.
 	openTimeout = 2 * time.Second
@@ -93,13 +91,13 @@ func (o *Options) queueBytes() int {
 	return o.QueueBytes
 }
 
+// dial returns a connection to addr, which isn't made yet.
+func (o *Options) dial(addr string) (*grpcdial.Conn, error) {
+	return grpcdial.New(addr, grpcdial.Config{TLS: o.TLS, Dialer: o.Dialer}, o.dialOptions()...)
+}
+
 func (o *Options) dialOptions() []grpc.DialOption {
-	creds := insecure.NewCredentials()
-	if o.TLS != nil {
-		creds = credentials.NewTLS(o.TLS)
-	}
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithWriteBufferSize(ioBytes),
@@ -109,10 +107,6 @@ func (o *Options) dialOptions() []grpc.DialOption {
 			grpc.MaxCallRecvMsgSize(o.maxFrame()),
 		),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		// What is sent again, and when, is for who calls to say.
-		grpc.WithDisableRetry(),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithNoProxy(),
 	}
 }
 

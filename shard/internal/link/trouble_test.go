@@ -111,7 +111,7 @@ func TestOtherVersion(t *testing.T) {
 		t.Errorf("got %v, %v", f, err)
 	}
 	_, err = stream.Recv()
-	if err = c.ch.explain(err); !errors.Is(err, ErrDeclined) || !strings.Contains(err.Error(), "h:1 speaks version 99") {
+	if err = c.ch.Explain(err); !errors.Is(err, ErrDeclined) || !strings.Contains(err.Error(), "h:1 speaks version 99") {
 		t.Errorf("got %v", err)
 	}
 	for _, e := range []*pb.Frame{{}, {Opening: &pb.Opening{Version: 1}}} {

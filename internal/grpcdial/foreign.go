@@ -1,4 +1,4 @@
-package link
+package grpcdial
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 
 // foreign says what else is at the address, if what was connected to last isn't
 // gRPC.
-func (c *channel) foreign(code codes.Code) string {
+func (c *Conn) foreign(code codes.Code) string {
 	last := c.last.Load()
 	if last == nil {
 		return ""
@@ -54,7 +54,7 @@ func foreign(head []byte, tls bool) string {
 }
 
 // isMemcached asks whether a memcached is there that isn't torc's.
-func (c *channel) isMemcached() bool {
+func (c *Conn) isMemcached() bool {
 	const timeout = 300 * time.Millisecond
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
