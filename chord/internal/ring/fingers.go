@@ -21,7 +21,7 @@ func (r *Ring) refreshRound() {
 	}
 	f.lookup = 0
 	if f.nonce != 0 { // a round is longer than anybody's patience
-		r.gone[f.found] = r.now
+		r.suspect(f.found)
 		f.nonce = 0
 		f.k++
 	}

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -42,7 +43,7 @@ type lookup struct {
 	number uint64
 	target place.Place
 	at     Ref   // who is asked now
-	queue  []Ref // who can be asked instead, the best first
+	queue  []Ref // who can be asked instead, the best last
 	nonce  uint64
 	until  time.Duration
 	hops   []Hop
@@ -65,7 +66,7 @@ func (r *Ring) lookup(target place.Place, from Ref, kind lookupKind) uint64 {
 	if owner, next, done := r.step(target); done {
 		r.found(l, Found{Owner: owner, Before: r.c.Self})
 	} else {
-		l.queue = next
+		l.learn(next)
 		r.forward(l)
 	}
 	return l.number
@@ -88,6 +89,9 @@ func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
 		if p := &r.fingers[k]; p.Boot != last && p.Boot != 0 {
 			last = p.Boot
 			next = r.consider(next, p, target)
+			if last == first.Boot {
+				break // so are all that reach less far
+			}
 		}
 	}
 	if r.c.WholeList {
@@ -136,18 +140,19 @@ func (r *Ring) stepAsked(m *Message) {
 
 // next asks p.
 func (r *Ring) next(l *lookup, p Ref) {
-	delete(r.lookups, l.nonce)
+	r.settle(l)
 	r.nonce++
 	l.at, l.nonce, l.until = p, r.nonce, r.now+r.c.Patience
-	r.lookups[l.nonce] = l
+	r.lookups = append(r.lookups, l)
 	r.send(p, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
 }
 
 // forward asks the best of those who can be asked.
 func (r *Ring) forward(l *lookup) {
 	for len(l.queue) > 0 {
-		p := l.queue[0]
-		l.queue = l.queue[1:]
+		last := len(l.queue) - 1
+		p := l.queue[last]
+		l.queue = l.queue[:last]
 		if p != r.c.Self && !l.asked(p) {
 			r.next(l, p)
 			return
@@ -156,33 +161,41 @@ func (r *Ring) forward(l *lookup) {
 	r.found(l, Found{Err: ErrNoWay})
 }
 
+// learn takes who can be asked, the best first, all of them better than those before.
+func (l *lookup) learn(next []Ref) {
+	for i := len(next) - 1; i >= 0; i-- {
+		l.queue = append(l.queue, next[i])
+	}
+}
+
 func (l *lookup) asked(p Ref) bool {
 	return slices.ContainsFunc(l.hops, func(h Hop) bool { return h.Node == p })
 }
 
 func (r *Ring) stepAnswered(m *Message) {
-	l := r.lookups[m.Nonce]
-	if l == nil || l.at != m.From {
+	i, open := r.open(m.Nonce)
+	if !open || r.lookups[i].at != m.From {
 		return
 	}
+	l := r.lookups[i]
 	l.hops = append(l.hops, Hop{Node: m.From})
 	if m.Done && len(m.List) > 0 {
 		r.found(l, Found{Owner: m.List[0], Before: m.From})
 		return
 	}
-	l.queue = append(slices.Clone(m.List), l.queue...)
+	l.learn(m.List)
 	r.forward(l)
 }
 
 // lookupSilent goes on without who doesn't answer.
 func (r *Ring) lookupSilent(l *lookup) {
 	l.hops = append(l.hops, Hop{Node: l.at, Silent: true})
-	r.gone[l.at] = r.now
+	r.suspect(l.at)
 	r.forward(l)
 }
 
 func (r *Ring) found(l *lookup, f Found) {
-	delete(r.lookups, l.nonce)
+	r.settle(l)
 	f.Number, f.Target, f.Hops = l.number, l.target, l.hops
 	switch l.kind {
 	case joinLookup:
@@ -194,19 +207,31 @@ func (r *Ring) found(l *lookup, f Found) {
 	}
 }
 
-// overdue and asking return lookups in order of their nonces, so that a seed decides.
-func (r *Ring) overdue() []*lookup {
-	return r.sorted(func(l *lookup) bool { return r.now >= l.until })
+// open returns where the lookup of a nonce is among those under way.
+func (r *Ring) open(nonce uint64) (at int, is bool) {
+	return slices.BinarySearchFunc(r.lookups, nonce, func(l *lookup, nonce uint64) int { return cmp.Compare(l.nonce, nonce) })
 }
 
-func (r *Ring) asking(p Ref) []*lookup { return r.sorted(func(l *lookup) bool { return l.at == p }) }
+// settle takes l away from those that wait for an answer, if it does.
+func (r *Ring) settle(l *lookup) {
+	if i, is := r.open(l.nonce); is {
+		r.lookups = slices.Delete(r.lookups, i, i+1)
+	}
+}
 
-func (r *Ring) sorted(which func(*lookup) bool) (ls []*lookup) {
+func (r *Ring) overdue() []*lookup {
+	n := 0
+	for n < len(r.lookups) && r.now >= r.lookups[n].until {
+		n++
+	}
+	return slices.Clone(r.lookups[:n])
+}
+
+func (r *Ring) asking(p Ref) (ls []*lookup) {
 	for _, l := range r.lookups {
-		if which(l) {
+		if l.at == p {
 			ls = append(ls, l)
 		}
 	}
-	slices.SortFunc(ls, func(a, b *lookup) int { return int(a.nonce) - int(b.nonce) })
 	return ls
 }

@@ -49,6 +49,9 @@ type Config struct {
 	WholeList bool
 	// Bugs are mistakes made on purpose, for tests of tests.
 	Bugs Bugs
+	// Output is where rings of one goroutine put what is to be done, if they share one:
+	// it is emptied by whoever takes that away, instead of Drain. Nil: Drain is called.
+	Output *Output
 }
 
 // Bugs are mistakes that a simulation has to find.
@@ -79,11 +82,11 @@ type Ring struct {
 	nonce   uint64
 
 	join    *joining
-	lookups map[uint64]*lookup // by nonce
+	lookups []*lookup // in order of their nonces, and so of when they are due
 	refresh refresh
-	gone    map[Ref]time.Duration // suspects: who didn't answer, and when
+	gone    map[Ref]time.Duration // suspects: who didn't answer, and when; made for the first
 
-	out Output
+	out *Output
 }
 
 // Output is what a ring wants done, and what came of it, in order.
@@ -108,7 +111,10 @@ func New(c Config, now time.Duration) *Ring {
 	if c.List < 1 || c.Self.None() || c.Patience <= 0 || c.Period <= 0 {
 		panic(fmt.Sprintf("ring: an impossible configuration: %+v", c))
 	}
-	r := &Ring{c: c, now: now, member: true, fingers: make([]Ref, c.Circle), lookups: make(map[uint64]*lookup), gone: make(map[Ref]time.Duration)}
+	r := &Ring{c: c, now: now, member: true, fingers: make([]Ref, c.Circle), out: c.Output}
+	if r.out == nil {
+		r.out = new(Output)
+	}
 	r.nextRound()
 	return r
 }
@@ -148,7 +154,7 @@ func (r *Ring) Drain(o *Output) {
 	}
 	clear(r.out.Send)
 	clear(r.out.Found)
-	r.out = Output{Send: r.out.Send[:0], Found: r.out.Found[:0]}
+	*r.out = Output{Send: r.out.Send[:0], Found: r.out.Found[:0]}
 }
 
 func (r *Ring) send(to Ref, m Message) {
@@ -189,8 +195,8 @@ func (r *Ring) Next() time.Duration {
 	if r.join != nil {
 		next = min(next, r.join.again)
 	}
-	for _, l := range r.lookups {
-		next = min(next, l.until)
+	if len(r.lookups) > 0 {
+		next = min(next, r.lookups[0].until)
 	}
 	return max(next, r.now)
 }
@@ -209,6 +215,13 @@ func (r *Ring) soon() { r.round = r.now }
 // lookups, unless it is heard.
 const suspectFor = 50
 
+func (r *Ring) suspect(p Ref) {
+	if r.gone == nil {
+		r.gone = make(map[Ref]time.Duration)
+	}
+	r.gone[p] = r.now
+}
+
 func (r *Ring) suspected(p Ref) bool {
 	at, is := r.gone[p]
 	if is && r.now-at > suspectFor*r.c.Patience {
@@ -221,7 +234,7 @@ func (r *Ring) suspected(p Ref) bool {
 // Dead tells that nobody listens any more where p did.
 func (r *Ring) Dead(now time.Duration, p Ref) {
 	r.at(now)
-	r.gone[p] = r.now
+	r.suspect(p)
 	if q := r.ask; q != nil && q.to == p {
 		r.silent(p)
 	}

@@ -119,7 +119,7 @@ func (r *Ring) notify() {
 func (r *Ring) silent(p Ref) {
 	q := r.ask
 	r.ask = nil
-	r.gone[p] = r.now
+	r.suspect(p)
 	switch q.purpose {
 	case ofFirst:
 		// One dead entry a step: the next one is told, and asked in the next.
