@@ -250,6 +250,10 @@ func ParseRequest(line []byte, r *Request) error {
 	return c.parse(r, f)
 }
 
+// Meta says that it came as a meta command, whose answer may have to show more than
+// what came of it.
+func (r *Request) Meta() bool { return r.form.meta() }
+
 // DataLen is the length of the value that follows the command line, without the
 // line end after it, and whether there is one.
 func (r *Request) DataLen() (n int, ok bool) {
