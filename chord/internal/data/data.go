@@ -21,9 +21,8 @@ type Data struct {
 	byExpiry *btree.BTreeG[*entry]
 	bytes    uint64
 
-	clients   btree.Map[uint64, *client]
-	records   *btree.BTreeG[*record] // of all clients
-	forgotten uint64                 // the client that Forget looked at last
+	clients    btree.Map[uint64, *client]
+	forgetting uint64 // the client that Forget looks at next
 
 	generation uint32
 }
@@ -58,7 +57,6 @@ func New(c place.Circle) *Data {
 		byPlace:  btree.NewBTreeGOptions(spot.less, unlocked),
 		graves:   btree.NewBTreeGOptions(spot.less, unlocked),
 		byExpiry: btree.NewBTreeGOptions(expiresBefore, unlocked),
-		records:  btree.NewBTreeGOptions((*record).less, unlocked),
 	}
 }
 

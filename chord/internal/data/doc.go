@@ -1,15 +1,13 @@
 // Package data keeps what a node of a chord table has: entries, by key and by where
-// they lie on the circle, and records of what came of writes, by client and by where
-// the written key lies. A node holds many spans, its own and copies of others'; here
-// they are one heap, and what happens to a span happens to all that lies in it.
+// they lie on the circle, and records of what came of writes, by client. A node holds
+// many spans, its own and copies of others'; here they are one heap, and what happens
+// to a span happens to all that lies in it.
 //
-//	               ┌ map ──── "291" ──> entry
-//	Get, Put ──────┤                      │
-//	Scan, Sweep, ──┴ by place ─ 35,"291" ─┘   35,"35" ...
-//	Drop, Count
-//	Scan, Sweep, ─── by place ─ 35,client 7,number 4 ─> record
-//	Drop                                                  │
-//	Record, Recall ─ by client ─ 7: below 4 answered, 4 ──┘ 5 ...
+//	Get, Put ─────────────── map ── "291" ──> entry
+//	                                            │
+//	Scan, Sweep, Drop, Count ── tree ── 35,"291"┘  35,"35"  77,"77" ...
+//
+//	Record, Recall ── client 7 ── up to 3 answered; 4 ──> record  5 ──> record ...
 //
 // A span is sent by Scan after Scan, from cursor to cursor, and what is written
 // meanwhile is sent on its own. Who receives it calls Begin, then Put and Record with
@@ -17,11 +15,11 @@
 // the sender has not got.
 //
 // A client says with each write which of its earlier ones have been answered, and
-// those are never repeated (see [msg.OpID]). So their records are forgotten, wherever
-// they lie, and what stays is up to where the client has been answered. That is so of
-// the client and not of a span: Sweep and Drop leave it, and Scan tells it of all
-// clients, in records whose Number is below their Oldest, for who only knows the span
-// would take a write that was long on its way for a new one.
+// those never count again (see [msg.OpID]). So their records are forgotten, wherever
+// they lie, and what stays is up to where the client has been answered. That is true
+// of the client and not of a span: Sweep and Drop leave it, and Scan tells it of all
+// clients. Else who gets a span of many would take a write for new that was long on
+// its way, carried out, and forgotten because of a write to another span.
 //
 // There is no clock, no chance and no locking: a Data belongs to one goroutine, and
 // the same calls have the same results.

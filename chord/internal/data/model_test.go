@@ -34,10 +34,7 @@ type modelRecord struct {
 	generation uint64
 }
 
-type modelClient struct {
-	oldest, at uint64
-	forgot     bool
-}
+type modelClient struct{ oldest, at uint64 }
 
 func newModel(c place.Circle) *model {
 	return &model{circle: c, entries: map[string]modelEntry{}, records: map[msg.OpID]modelRecord{}, clients: map[uint64]modelClient{}}
@@ -55,7 +52,6 @@ func (m *model) record(r msg.Record) {
 	for op := range m.records {
 		if op.Client == r.Op.Client && op.Number < c.oldest {
 			delete(m.records, op)
-			c.forgot = true
 		}
 	}
 	m.clients[r.Op.Client] = c
@@ -123,18 +119,15 @@ func (m *model) scan(span msg.Span) (entries []msg.Entry, records []msg.Record) 
 			records = append(records, r.Record)
 		}
 	}
-	byOp := func(a, b msg.Record) int {
-		return cmp.Or(cmp.Compare(a.Op.Client, b.Op.Client), cmp.Compare(a.Op.Number, b.Op.Number))
-	}
-	slices.SortFunc(records, func(a, b msg.Record) int { return cmp.Or(along(a.Place, b.Place), byOp(a, b)) })
-	var answered []msg.Record
 	for id, c := range m.clients {
-		if c.forgot {
-			answered = append(answered, msg.Record{Op: msg.OpID{Client: id, Oldest: c.oldest}, Place: span.To, At: c.at})
+		if c.oldest > 1 && !slices.ContainsFunc(records, func(r msg.Record) bool { return r.Op.Client == id }) {
+			records = append(records, msg.Record{Op: msg.OpID{Client: id, Oldest: c.oldest}, Place: span.To, At: c.at})
 		}
 	}
-	slices.SortFunc(answered, byOp)
-	return entries, append(records, answered...)
+	slices.SortFunc(records, func(a, b msg.Record) int {
+		return cmp.Compare(a.Op.Client, b.Op.Client)*2 + cmp.Compare(a.Op.Number, b.Op.Number)
+	})
+	return entries, records
 }
 
 // agree holds that d has what m has.
@@ -293,7 +286,7 @@ func TestModel(t *testing.T) {
 				for range len(m.clients)/2 + 1 {
 					d.Forget(before, 2)
 				}
-				d.forgotten = 0
+				d.forgetting = 0
 				m.forget(before)
 			},
 			"begin": func(t *rapid.T) {

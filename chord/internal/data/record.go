@@ -5,16 +5,16 @@ import (
 	"slices"
 
 	"github.com/torc-dht/torc/chord/internal/msg"
+	"github.com/torc-dht/torc/chord/internal/place"
 )
 
 // client is what is known of the writes of one.
 type client struct {
-	// oldest is the lowest number that may have no answer yet. forgot: there were
-	// records below it.
-	oldest uint64
-	forgot bool
-	at     uint64    // of the last write, in microseconds since 1970
-	list   []*record // by number
+	oldest uint64 // the lowest number that may have no answer yet
+	at     uint64 // of the last write, in microseconds since 1970
+	// list is by number. What is below oldest goes once it is half of it. There are no
+	// pointers in it, for the garbage collector's sake.
+	list []record
 }
 
 // record is what came of a write.
@@ -23,12 +23,14 @@ type record struct {
 	generation uint32 // in which it was recorded
 }
 
-func (r *record) less(o *record) bool {
-	return cmp.Or(r.Place.Compare(o.Place), cmp.Compare(r.Op.Client, o.Op.Client), cmp.Compare(r.Op.Number, o.Op.Number)) < 0
+func (c *client) search(number uint64) (int, bool) {
+	return slices.BinarySearchFunc(c.list, number, func(r record, number uint64) int { return cmp.Compare(r.Op.Number, number) })
 }
 
-func (c *client) search(number uint64) (int, bool) {
-	return slices.BinarySearchFunc(c.list, number, func(r *record, number uint64) int { return cmp.Compare(r.Op.Number, number) })
+// open returns the records of writes that may have no answer yet.
+func (c *client) open() []record {
+	from, _ := c.search(c.oldest)
+	return c.list[from:]
 }
 
 // Record keeps r, in place of another record of the same write, and forgets the
@@ -44,34 +46,28 @@ func (d *Data) Record(r msg.Record) {
 		d.clients.Set(r.Op.Client, c)
 	}
 	c.at = max(c.at, r.At)
-	d.answered(c, r.Op.Oldest)
+	c.answered(r.Op.Oldest)
 	if r.Op.Number < c.oldest {
-		c.forgot = true
 		return
 	}
-	at := &record{Record: r, generation: d.generation}
-	i, known := c.search(r.Op.Number)
-	if known {
-		d.records.Delete(c.list[i])
+	at := record{Record: r, generation: d.generation}
+	if i, known := c.search(r.Op.Number); known {
 		c.list[i] = at
 	} else {
 		c.list = slices.Insert(c.list, i, at)
 	}
-	d.records.Set(at)
 }
 
 // answered notes that the client has had answers to all its writes below oldest.
-func (d *Data) answered(c *client, oldest uint64) {
+func (c *client) answered(oldest uint64) {
 	if oldest <= c.oldest {
 		return
 	}
 	c.oldest = oldest
 	below, _ := c.search(oldest)
-	for _, r := range c.list[:below] {
-		d.records.Delete(r)
-		c.forgot = true
+	if 2*below > len(c.list) {
+		c.list = slices.Delete(c.list, 0, below)
 	}
-	c.list = slices.Delete(c.list, 0, below)
 }
 
 // Recall returns the record of a write, if it is known. Answered: there is none, for
@@ -81,22 +77,23 @@ func (d *Data) Recall(op msg.OpID) (r msg.Record, known, answered bool) {
 	if !ok {
 		return msg.Record{}, false, false
 	}
+	if op.Number < c.oldest {
+		return msg.Record{}, false, true
+	}
 	if i, ok := c.search(op.Number); ok {
 		return c.list[i].Record, true, false
 	}
-	return msg.Record{}, false, op.Number < c.oldest
-}
-
-// forget forgets a record, and leaves what is known of its client.
-func (d *Data) forget(r *record) {
-	d.records.Delete(r)
-	c, _ := d.clients.Get(r.Op.Client)
-	i, _ := c.search(r.Op.Number)
-	c.list = slices.Delete(c.list, i, i+1)
+	return msg.Record{}, false, false
 }
 
 // Records counts the records.
-func (d *Data) Records() int { return d.records.Len() }
+func (d *Data) Records() (n int) {
+	d.clients.Scan(func(_ uint64, c *client) bool {
+		n += len(c.open())
+		return true
+	})
+	return n
+}
 
 // Forget forgets records of before a time, in microseconds since 1970, and clients that
 // have written nothing since. It looks at up to max clients and goes on with others
@@ -104,28 +101,32 @@ func (d *Data) Records() int { return d.records.Len() }
 func (d *Data) Forget(before uint64, max int) {
 	var gone []uint64
 	seen := 0
-	d.clients.Ascend(d.forgotten, func(id uint64, c *client) bool {
+	d.clients.Ascend(d.forgetting, func(id uint64, c *client) bool {
 		if seen == max {
+			d.forgetting = id
 			return false
 		}
 		seen++
-		d.forgotten = id + 1
-		c.list = slices.DeleteFunc(c.list, func(r *record) bool {
-			if r.At >= before {
-				return false
-			}
-			d.records.Delete(r)
-			return true
-		})
+		c.list = slices.DeleteFunc(c.list, func(r record) bool { return r.At < before })
 		if len(c.list) == 0 && c.at < before {
 			gone = append(gone, id)
 		}
 		return true
 	})
 	if seen < max { // these were the last ones
-		d.forgotten = 0
+		d.forgetting = 0
 	}
 	for _, id := range gone {
 		d.clients.Delete(id)
 	}
+}
+
+// pruneRecords removes the records in a span of before a generation.
+func (d *Data) pruneRecords(span msg.Span, generation uint32) {
+	d.clients.Scan(func(_ uint64, c *client) bool {
+		c.list = slices.DeleteFunc(c.list, func(r record) bool {
+			return r.generation < generation && place.Between(span.From, r.Place, span.To)
+		})
+		return true
+	})
 }

@@ -9,30 +9,27 @@ import (
 	"github.com/torc-dht/torc/chord/internal/place"
 )
 
-// Cursor is how far a Scan, or a Sweep, has come on its way through a span: behind it
-// is all up to an entry or a record, which may be gone since. The zero Cursor is before
-// everything.
+// Cursor is how far a Scan or a Sweep has come on its way through a span. The zero
+// Cursor is before everything.
 type Cursor struct {
-	stage  stage
-	place  place.Place
-	key    string // of an entry
-	client uint64 // of a record, or a client
-	number uint64 // of a record
+	stage stage
+	// What is passed last; it may be gone since.
+	place  place.Place // of an entry
+	key    string
+	client uint64
 }
 
-// stage says what is the last thing behind a cursor. Of one place records come first,
-// and when all is done clients.
+// stage says what a cursor has come to.
 type stage uint8
 
 const (
-	atStart stage = iota
-	atRecord
-	atEntry
-	atClient
+	atBegin   stage = iota
+	atEntry         // it has passed one
+	atClients       // it has passed all entries
 )
 
-// After returns the cursor that has just passed where a key lies, whether there is
-// something or not.
+// After returns the cursor that has just passed where a key lies, whether there is an
+// entry or not.
 func (d *Data) After(key string) Cursor {
 	return Cursor{stage: atEntry, place: d.circle.OfKey(key), key: key}
 }
@@ -43,66 +40,71 @@ const (
 	recordBytes = 64
 )
 
-// Scan returns what lies in a span, in order from span.From on clockwise, and beyond a
-// cursor; next is where to go on, until done. It stops when it has maxBytes, about, and
-// has at least one entry or record unless it is done. What is put, recorded or removed
-// while a scan goes on is seen if it lies beyond the cursor; all that is there from
-// beginning to end is seen, once.
+// Scan returns what lies in a span beyond a cursor: entries, in order from span.From on
+// clockwise, and when there are no more, records. It stops when it has maxBytes, about,
+// and has at least one of either unless it is done; next is where to go on. What is
+// put, recorded or removed while a scan goes on is seen if it lies beyond the cursor;
+// what is there from beginning to end is seen, once.
 //
-// Records come with the highest Oldest of their clients. Last come those of clients'
-// answered writes, see the package's comment; their Place is span.To.
+// Records have the highest Oldest of their clients. Of clients without one in the span,
+// but with answered writes anywhere, there is one that says so: its Number is below its
+// Oldest, and its Place span.To.
 func (d *Data) Scan(span msg.Span, after Cursor, maxBytes int) (entries []msg.Entry, records []msg.Record, next Cursor, done bool) {
-	next, maxBytes = after, max(maxBytes, 1)
-	used := 0
-	for t := d.tour(span, after); next.stage != atClient; next = t.cursor {
-		if used >= maxBytes {
-			return entries, records, next, false
-		}
-		e, r := t.next()
-		switch {
-		case e != nil:
+	left := max(maxBytes, 1)
+	if next = after; next.stage != atClients {
+		w := d.walk(span, after)
+		for e := w.next(); e != nil; e = w.next() {
 			if entries == nil {
-				entries = make([]msg.Entry, 0, d.expect(maxBytes))
+				entries = make([]msg.Entry, 0, d.expect(left))
 			}
 			entries = append(entries, e.Entry)
-			used += entryBytes + len(e.Key) + len(e.Value)
-		case r != nil:
-			records = append(records, d.outward(r))
-			used += recordBytes
-		default:
-			t.cursor = Cursor{stage: atClient}
+			if left -= entryBytes + len(e.Key) + len(e.Value); left <= 0 {
+				return entries, nil, Cursor{stage: atEntry, place: e.place, key: e.Key}, false
+			}
 		}
+		next = Cursor{stage: atClients}
 	}
 	done = true
 	d.clients.Ascend(next.client, func(id uint64, c *client) bool {
-		if id == next.client || !c.forgot {
+		if id == next.client {
 			return true
 		}
-		if used >= maxBytes {
+		if left <= 0 {
 			done = false
 			return false
 		}
 		next.client = id
-		records = append(records, msg.Record{Op: msg.OpID{Client: id, Oldest: c.oldest}, Place: span.To, At: c.at})
-		used += recordBytes
+		before := len(records)
+		records = c.scan(records, id, span)
+		left -= recordBytes * (len(records) - before)
 		return true
 	})
 	return entries, records, next, done
 }
 
-// expect is how many entries bytes are enough for, on average.
+// firstNumber is what clients begin to number their writes with. Most write once.
+const firstNumber = 1
+
+// scan appends the records that a scan of a span has of a client.
+func (c *client) scan(records []msg.Record, id uint64, span msg.Span) []msg.Record {
+	before := len(records)
+	for _, r := range c.open() {
+		if place.Between(span.From, r.Place, span.To) {
+			r.Op.Oldest = c.oldest
+			records = append(records, r.Record)
+		}
+	}
+	if c.oldest > firstNumber && len(records) == before {
+		records = append(records, msg.Record{Op: msg.OpID{Client: id, Oldest: c.oldest}, Place: span.To, At: c.at})
+	}
+	return records
+}
+
+// expect is how many entries bytes are enough for, on average, when there are any.
 func (d *Data) expect(bytes int) int {
 	n := len(d.byKey)
 	each := d.bytes/uint64(n) - overhead + entryBytes
-	return min(n, max(bytes, 0)/int(each)+1)
-}
-
-// outward returns r as others are to know it.
-func (d *Data) outward(r *record) msg.Record {
-	c, _ := d.clients.Get(r.Op.Client)
-	out := r.Record
-	out.Op.Oldest = c.oldest
-	return out
+	return min(n, bytes/int(each)+1)
 }
 
 // Begin begins a generation: entries and records that are put and recorded from now on
@@ -112,60 +114,57 @@ func (d *Data) Begin() (generation uint64) {
 	return uint64(d.generation)
 }
 
+// step is how many entries are looked at before those of them that go are removed.
+const step = 1024
+
 // Sweep removes the entries and records in a span that were put and recorded before a
 // generation began, and not since.
 func (d *Data) Sweep(span msg.Span, generation uint64) {
 	for at, done := (Cursor{}), false; !done; {
-		at, done = d.SweepSome(span, generation, at, 1024)
+		at, done = d.SweepSome(span, generation, at, step)
 	}
 }
 
-// SweepSome is a step of a Sweep, which looks at up to max entries and records beyond a
-// cursor; next is where to go on, until done.
+// SweepSome is a step of a Sweep, which looks at up to max entries beyond a cursor, and
+// with the last of them at all records; next is where to go on, until done.
 func (d *Data) SweepSome(span msg.Span, generation uint64, after Cursor, max int) (next Cursor, done bool) {
 	return d.prune(span, after, max, uint32(generation))
 }
 
 // Drop removes all entries and records in a span.
 func (d *Data) Drop(span msg.Span) {
-	for d.DropSome(span, 1024) {
+	for d.DropSome(span, step) {
 	}
 }
 
-// DropSome is a step of a Drop: it removes up to max entries and records, and tells
-// whether there may be more.
+// DropSome is a step of a Drop: it removes up to max entries, and with the last of them
+// all records. It tells whether there may be more.
 func (d *Data) DropSome(span msg.Span, max int) (more bool) {
 	_, done := d.prune(span, Cursor{}, max, d.generation+1)
 	return !done
 }
 
-// prune removes what there is in a span of before a generation. It looks at up to max
-// entries and records beyond a cursor.
+// prune removes what there is in a span of before a generation.
 func (d *Data) prune(span msg.Span, after Cursor, max int, generation uint32) (next Cursor, done bool) {
-	var entries []*entry
-	var records []*record
-	t := d.tour(span, after)
+	var old []*entry
+	next = after
+	w := d.walk(span, after)
 	for range max {
-		e, r := t.next()
-		switch {
-		case e == nil && r == nil:
+		e := w.next()
+		if e == nil {
+			d.pruneRecords(span, generation)
 			done = true
-		case e != nil && e.generation < generation:
-			entries = append(entries, e)
-		case r != nil && r.generation < generation:
-			records = append(records, r)
-		}
-		if done {
 			break
 		}
+		next = Cursor{stage: atEntry, place: e.place, key: e.Key}
+		if e.generation < generation {
+			old = append(old, e)
+		}
 	}
-	for _, e := range entries {
+	for _, e := range old {
 		d.remove(e)
 	}
-	for _, r := range records {
-		d.forget(r)
-	}
-	return t.cursor, done
+	return next, done
 }
 
 // Count counts the entries in a span that are no tombstones. Of a million it takes
@@ -190,57 +189,45 @@ func (d *Data) count(tree *btree.BTreeG[spot], span msg.Span) int {
 	return n
 }
 
-// tour is on its way through the entries and records of a span.
-type tour struct {
-	entries walk[spot]
-	records walk[*record]
-	cursor  Cursor // after what next returned last
+// walk is on its way through the entries of a span. A span that goes by way of zero is
+// two laps: up to the end of the circle, and from zero on.
+type walk struct {
+	iter   btree.IterG[spot]
+	ok     bool        // iter is at an entry
+	toZero bool        // there is another lap
+	zero   spot        // less than all others
+	end    place.Place // of the last lap
 }
 
-// tour begins, or goes on, after a cursor. d is not to be changed while it is used.
-func (d *Data) tour(span msg.Span, after Cursor) *tour {
+// walk begins a walk beyond a cursor. d is not to be changed before its last next.
+func (d *Data) walk(span msg.Span, after Cursor) *walk {
 	begin := d.circle.Plus(span.From, 0)
-	if after.stage == atStart {
+	if after.stage == atBegin {
 		after.place = begin
 	}
-	// The walks go on with what they are at, unless that is behind the cursor.
-	t := &tour{cursor: after}
-	t.entries.init(d.byPlace, begin, span.To, d.spot(&entry{place: after.place, Entry: msg.Entry{Key: after.key}}), d.spot(new(entry)))
-	if e, ok := t.entries.at(); ok && after.stage == atEntry && e.place == after.place && e.Key == after.key {
-		t.entries.pass()
+	w := &walk{iter: d.byPlace.Iter(), end: span.To, zero: d.spot(new(entry))}
+	w.toZero = begin.Compare(span.To) > 0 && after.place.Compare(begin) >= 0
+	from := d.spot(&entry{place: after.place, Entry: msg.Entry{Key: after.key}})
+	if w.ok = w.iter.Seek(from); w.ok && after.stage == atEntry && !from.less(w.iter.Item()) {
+		w.ok = w.iter.Next()
 	}
-	at := &record{Record: msg.Record{Place: after.place, Op: msg.OpID{Client: after.client, Number: after.number}}}
-	if after.stage == atEntry {
-		at.Op = msg.OpID{Client: 1<<64 - 1, Number: 1<<64 - 1}
-	}
-	t.records.init(d.records, begin, span.To, at, new(record))
-	if r, ok := t.records.at(); ok && after.stage != atStart && !r.less(at) && !at.less(r) {
-		t.records.pass()
-	}
-	return t
+	return w
 }
 
-// next returns an entry or a record; neither when there are no more.
-func (t *tour) next() (*entry, *record) {
-	e, anEntry := t.entries.at()
-	r, aRecord := t.records.at()
-	if anEntry && aRecord {
-		if t.entries.lap != t.records.lap {
-			anEntry, aRecord = t.entries.lap > t.records.lap, t.entries.lap < t.records.lap
-		} else {
-			aRecord = r.Place.Compare(e.place) <= 0
-			anEntry = !aRecord
-		}
+// next returns the next entry; nil at the end.
+func (w *walk) next() *entry {
+	if !w.ok && w.toZero {
+		w.toZero = false
+		w.ok = w.iter.Seek(w.zero)
 	}
-	switch {
-	case anEntry:
-		t.entries.pass()
-		t.cursor = Cursor{stage: atEntry, place: e.place, key: e.Key}
-		return e.entry, nil
-	case aRecord:
-		t.records.pass()
-		t.cursor = Cursor{stage: atRecord, place: r.Place, client: r.Op.Client, number: r.Op.Number}
-		return nil, r
+	if !w.ok {
+		return nil
 	}
-	return nil, nil
+	e := w.iter.Item().entry
+	if !w.toZero && e.place.Compare(w.end) > 0 {
+		w.ok = false
+		return nil
+	}
+	w.ok = w.iter.Next()
+	return e
 }
