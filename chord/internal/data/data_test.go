@@ -164,7 +164,7 @@ func TestAnswered(t *testing.T) {
 	if _, _, answered := d.Recall(late); !answered {
 		t.Error("dropping a span made it new")
 	}
-	d.Forget(102, 10)
+	d.ExpireRecords(102, 10)
 	if _, _, answered := d.Recall(late); answered {
 		t.Error("the client is known for ever")
 	}
@@ -203,7 +203,7 @@ func TestExpiry(t *testing.T) {
 	if n := d.Expire(40, 2); n != 2 || seen(t, d, msg.Span{}) != "2 3" {
 		t.Errorf("%d expired, and there are %s", n, seen(t, d, msg.Span{}))
 	}
-	if n := d.Expire(40, 2); n != 1 || d.Bytes() != Size(&msg.Entry{Key: "3"}) {
+	if n := d.Expire(40, 2); n != 1 || d.Bytes() != d.Size(&msg.Entry{Key: "3"}) {
 		t.Errorf("%d expired, and there are %d bytes", n, d.Bytes())
 	}
 }

@@ -135,7 +135,7 @@ func (m *model) agree(d *Data) error {
 	everything := msg.Span{}
 	var keys, tombstones, bytes uint64
 	for key, e := range m.entries {
-		bytes += Size(&e.Entry)
+		bytes += d.Size(&e.Entry)
 		if e.Removed {
 			tombstones++
 		} else {
@@ -284,9 +284,9 @@ func TestModel(t *testing.T) {
 			"forget": func(t *rapid.T) {
 				before := rapid.Uint64Range(0, 20).Draw(t, "before")
 				for range len(m.clients)/2 + 1 {
-					d.Forget(before, 2)
+					d.ExpireRecords(before, 2)
 				}
-				d.forgetting = 0
+				d.expiring = 0
 				m.forget(before)
 			},
 			"begin": func(t *rapid.T) {

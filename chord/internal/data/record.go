@@ -95,15 +95,15 @@ func (d *Data) Records() (n int) {
 	return n
 }
 
-// Forget forgets records of before a time, in microseconds since 1970, and clients that
-// have written nothing since. It looks at up to max clients and goes on with others
-// when it is called again.
-func (d *Data) Forget(before uint64, max int) {
+// ExpireRecords forgets records of before a time, in microseconds since 1970, and
+// clients that have written nothing since. It looks at up to max clients and goes on
+// with others when it is called again.
+func (d *Data) ExpireRecords(before uint64, max int) {
 	var gone []uint64
 	seen := 0
-	d.clients.Ascend(d.forgetting, func(id uint64, c *client) bool {
+	d.clients.Ascend(d.expiring, func(id uint64, c *client) bool {
 		if seen == max {
-			d.forgetting = id
+			d.expiring = id
 			return false
 		}
 		seen++
@@ -114,7 +114,7 @@ func (d *Data) Forget(before uint64, max int) {
 		return true
 	})
 	if seen < max { // these were the last ones
-		d.forgetting = 0
+		d.expiring = 0
 	}
 	for _, id := range gone {
 		d.clients.Delete(id)

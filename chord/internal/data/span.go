@@ -100,11 +100,12 @@ func (c *client) scan(records []msg.Record, id uint64, span msg.Span) []msg.Reco
 	return records
 }
 
-// expect is how many entries bytes are enough for, on average, when there are any.
+// expect is how many entries bytes are enough for, on average, when there are any; not
+// more than what few bytes are enough for, as there may be few in a span.
 func (d *Data) expect(bytes int) int {
 	n := len(d.byKey)
 	each := d.bytes/uint64(n) - overhead + entryBytes
-	return min(n, bytes/int(each)+1)
+	return min(n, min(bytes, 1<<18)/int(each)+1)
 }
 
 // Begin begins a generation: entries and records that are put and recorded from now on
