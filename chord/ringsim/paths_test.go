@@ -31,7 +31,7 @@ func TestPathLength(t *testing.T) {
 		nodes, want := 1<<k, published[k]
 		rings := 1
 		switch {
-		case k < 6:
+		case k < 7:
 			rings = 20
 		case k < 9:
 			rings = 2
@@ -58,7 +58,7 @@ func TestPathLength(t *testing.T) {
 			mean += m / float64(rings)
 		}
 		t.Logf("%5d nodes, %2d rings: mean %.3f, %.3f to %.3f (theirs %.2f, %+.1f %%); %v", nodes, rings, mean, means[0], means[rings-1], want.mean, 100*(mean/want.mean-1), time.Since(began).Round(time.Millisecond))
-		single := nodes < 64 && mean < want.mean && want.mean < means[rings-1]
+		single := rings >= 20 && mean < want.mean && want.mean < means[rings-1]
 		if math.Abs(mean/want.mean-1) > 0.03 && !single {
 			t.Errorf("%d nodes: a mean of %.3f, theirs is %.2f", nodes, mean, want.mean)
 		}

@@ -9,22 +9,18 @@ type refresh struct {
 	left   int    // of this round
 	lookup uint64 // under way; 0: none
 	found  Ref    // who is asked whether it lives, before it becomes a finger
-	nonce  uint64 // of that
+	nonce  uint64 // of that; 0: nobody is
+	wait   wait
 }
 
 // refreshRound begins the fingers of a round. What is still under way from the last
 // goes on.
 func (r *Ring) refreshRound() {
 	f := &r.refresh
-	if f.lookup != 0 && r.lookupOpen(f.lookup) {
+	if f.nonce != 0 || f.lookup != 0 && r.lookupOpen(f.lookup) {
 		return
 	}
 	f.lookup = 0
-	if f.nonce != 0 { // a round is longer than anybody's patience
-		r.suspect(f.found)
-		f.nonce = 0
-		f.k++
-	}
 	f.left = r.c.Fingers
 	if f.left == 0 {
 		f.left = int(r.c.Circle)
@@ -80,19 +76,46 @@ func (r *Ring) fingerFound(found *Found) {
 	f.lookup = 0
 	switch {
 	case found.Err != nil || r.suspected(found.Owner):
-		f.k++
-		f.left--
-		if f.left > 0 {
-			r.refreshNext()
-		}
+		r.skipFinger()
 	case found.Owner == r.c.Self:
 		r.setFinger(found.Owner)
 		r.refreshNext()
 	default:
 		r.nonce++
-		f.found, f.nonce = found.Owner, r.nonce
-		r.send(found.Owner, Message{Kind: KindAlive, Nonce: f.nonce})
+		f.found, f.nonce, f.wait = found.Owner, r.nonce, r.patience()
+		r.send(f.found, Message{Kind: KindAlive, Nonce: f.nonce})
 	}
+}
+
+// skipFinger leaves finger k as it is, unless that is lost, and goes on.
+func (r *Ring) skipFinger() {
+	f := &r.refresh
+	if f.k < len(r.fingers) && !r.fingers[f.k].None() && r.suspected(r.fingers[f.k]) {
+		r.fingers[f.k] = Ref{}
+	}
+	f.k++
+	f.left--
+	if f.left > 0 {
+		r.refreshNext()
+	}
+}
+
+// tickFinger waits for who is to be a finger.
+func (r *Ring) tickFinger() {
+	f := &r.refresh
+	switch {
+	case f.nonce == 0:
+	case r.over(&f.wait):
+		r.fingerSilent()
+	case r.again(&f.wait):
+		r.send(f.found, Message{Kind: KindAlive, Nonce: f.nonce})
+	}
+}
+
+func (r *Ring) fingerSilent() {
+	r.refresh.nonce = 0
+	r.miss(r.refresh.found)
+	r.skipFinger()
 }
 
 // fingerAnswered tells whether m is an answer of a finger to be.

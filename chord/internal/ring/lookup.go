@@ -19,6 +19,8 @@ const (
 	callersLookup lookupKind = iota
 	joinLookup
 	fingerLookup
+	ownLookup  // of this node's own place: whether the ring leads to it
+	meetLookup // of about's place: whether the ring leads to it
 )
 
 // Hop is a node that was asked, and whether it answered.
@@ -42,28 +44,36 @@ type lookup struct {
 	kind   lookupKind
 	number uint64
 	target place.Place
-	at     Ref   // who is asked now
-	queue  []Ref // who can be asked instead, the best last
+	about  Ref    // ownLookup: through whom, nobody: anybody. meetLookup: whom
+	left   uint64 // meetLookup: how often about may be passed on
+	at     Ref    // who is asked now
+	queue  []Ref  // who can be asked instead, the best last
 	nonce  uint64
-	until  time.Duration
+	wait   wait
 	hops   []Hop
 }
 
-// Lookup begins to look for the successor of target. Found with the number that it
-// returns says what came of it, at once if this node knows by itself.
+// Lookup begins to look for the successor of target. A Found with the number that it
+// returns, never 0, says what came of it, at once if this node knows by itself; there
+// is exactly one for each Lookup, after as many patiences at the most as nodes are
+// asked. Of a node that isn't a member it says that this node is the owner.
 func (r *Ring) Lookup(now time.Duration, target place.Place) uint64 {
 	r.at(now)
 	return r.lookup(target, r.c.Self, callersLookup)
 }
 
 func (r *Ring) lookup(target place.Place, from Ref, kind lookupKind) uint64 {
+	return r.begin(&lookup{kind: kind, target: target}, from)
+}
+
+func (r *Ring) begin(l *lookup, from Ref) uint64 {
 	r.nonce++
-	l := &lookup{kind: kind, number: r.nonce, target: target}
+	l.number = r.nonce
 	if from != r.c.Self {
 		r.next(l, from)
 		return l.number
 	}
-	if owner, next, done := r.step(target); done {
+	if owner, next, done := r.step(l.target); done {
 		r.found(l, Found{Owner: owner, Before: r.c.Self})
 	} else {
 		l.learn(next)
@@ -142,7 +152,7 @@ func (r *Ring) stepAsked(m *Message) {
 func (r *Ring) next(l *lookup, p Ref) {
 	r.settle(l)
 	r.nonce++
-	l.at, l.nonce, l.until = p, r.nonce, r.now+r.c.Patience
+	l.at, l.nonce, l.wait = p, r.nonce, r.patience()
 	r.lookups = append(r.lookups, l)
 	r.send(p, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
 }
@@ -179,6 +189,9 @@ func (r *Ring) stepAnswered(m *Message) {
 	}
 	l := r.lookups[i]
 	l.hops = append(l.hops, Hop{Node: m.From})
+	if l.kind == joinLookup && r.join != nil {
+		r.join.learn(m.List)
+	}
 	if m.Done && len(m.List) > 0 {
 		r.found(l, Found{Owner: m.List[0], Before: m.From})
 		return
@@ -190,7 +203,7 @@ func (r *Ring) stepAnswered(m *Message) {
 // lookupSilent goes on without who doesn't answer.
 func (r *Ring) lookupSilent(l *lookup) {
 	l.hops = append(l.hops, Hop{Node: l.at, Silent: true})
-	r.suspect(l.at)
+	r.miss(l.at)
 	r.forward(l)
 }
 
@@ -202,6 +215,10 @@ func (r *Ring) found(l *lookup, f Found) {
 		r.joinFound(&f)
 	case fingerLookup:
 		r.fingerFound(&f)
+	case ownLookup:
+		r.ownFound(&f, l.about)
+	case meetLookup:
+		r.meetFound(&f, l.about, l.left)
 	default:
 		r.out.Found = append(r.out.Found, f)
 	}
@@ -221,10 +238,34 @@ func (r *Ring) settle(l *lookup) {
 
 func (r *Ring) overdue() []*lookup {
 	n := 0
-	for n < len(r.lookups) && r.now >= r.lookups[n].until {
+	for n < len(r.lookups) && r.over(&r.lookups[n].wait) {
 		n++
 	}
 	return slices.Clone(r.lookups[:n])
+}
+
+// repeatLookups asks those again who may not have been reached.
+func (r *Ring) repeatLookups() {
+	if r.c.Tries == 1 {
+		return
+	}
+	for _, l := range r.lookups {
+		if r.again(&l.wait) {
+			r.send(l.at, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
+		}
+	}
+}
+
+// nextLookup returns when one of them is due.
+func (r *Ring) nextLookup() time.Duration {
+	next := time.Duration(1<<63 - 1)
+	for i, l := range r.lookups {
+		if i > 0 && r.c.Tries == 1 {
+			break // the first is due first
+		}
+		next = min(next, l.wait.next())
+	}
+	return next
 }
 
 func (r *Ring) asking(p Ref) (ls []*lookup) {

@@ -18,6 +18,8 @@ const (
 	KindYes                    // an answer to that
 	KindStep                   // of a lookup of Target
 	KindNext                   // List: Done: its one is the owner; else who to ask next, the best first
+	KindEnter                  // of one who joins: KindAsk of who is to be before it
+	KindMeet                   // List: one who may be missing from the receiver's ring; Nonce: how often it may be passed on
 )
 
 // Message is what nodes tell each other. It holds on to what its sender's lists are
@@ -32,10 +34,11 @@ type Message struct {
 	Busy, Done  bool
 }
 
-// Receive takes a message. Whoever sent it is alive.
+// Receive takes a message. Whoever sent it is alive. m isn't kept, but its List is, and
+// must not be changed any more. What is late, doubled or not asked for does no harm.
 func (r *Ring) Receive(now time.Duration, m *Message) {
 	r.at(now)
-	delete(r.gone, m.From)
+	r.heard(m.From)
 	if !r.member {
 		switch m.Kind {
 		case KindState, KindYes, KindNext:
@@ -45,9 +48,15 @@ func (r *Ring) Receive(now time.Duration, m *Message) {
 	}
 	switch m.Kind {
 	case KindAsk:
-		r.asked(m)
+		r.asked(m, false)
+	case KindEnter:
+		r.asked(m, r.crowded(m.From))
 	case KindState, KindYes:
 		r.answered(m)
+	case KindMeet:
+		if len(m.List) > 0 {
+			r.meet(m.List[0], m.Nonce)
+		}
 	case KindNotify:
 		r.noticed(m.From)
 	case KindAlive:

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +20,9 @@ type Ref struct {
 
 // None tells whether r is nobody.
 func (r Ref) None() bool { return r.Boot == 0 }
+
+// compare orders by place, and of one place by Boot.
+func (r Ref) compare(o Ref) int { return cmp.Or(r.Place.Compare(o.Place), cmp.Compare(r.Boot, o.Boot)) }
 
 // String is the node's identifier and where it listens.
 func (r Ref) String() string {
@@ -40,8 +44,14 @@ type Config struct {
 	// how much it is longer or shorter, by chance.
 	Period, Jitter time.Duration
 	// Patience is how long a question waits for its answer: who hasn't answered by
-	// then counts as dead.
+	// then counts as dead. Meanwhile it is asked Tries times, at equal distances, so
+	// that a lost message isn't taken for a death; 0: once.
 	Patience time.Duration
+	Tries    int
+	// Remember is how long who was lost is remembered, to find together again after
+	// the network was cut in two; 0: not at all, and nobody looks for other rings.
+	// Recall is the mean time from one look to the next; 0: DefaultRecall.
+	Remember, Recall time.Duration
 	// Fingers is how many fingers are refreshed in a round; 0: all.
 	Fingers int
 	// WholeList: a lookup's steps choose from the whole successor list, and not only
@@ -78,13 +88,17 @@ type Ring struct {
 
 	ask     *question // under way; nil: idle
 	notices []Ref     // of who thinks it is the predecessor, not looked at yet
+	hints   []Ref     // who may be a closer successor, not asked yet
 	round   time.Duration
 	nonce   uint64
 
 	join    *joining
-	lookups []*lookup // in order of their nonces, and so of when they are due
+	guest   guest
+	heir    heir
+	lookups []*lookup // in order of their nonces, and so of when their waits end
 	refresh refresh
-	gone    map[Ref]time.Duration // suspects: who didn't answer, and when; made for the first
+	gone    map[Ref]absence // suspects; made for the first
+	memory  memory
 
 	out *Output
 }
@@ -106,29 +120,34 @@ type Outgoing struct {
 	M  Message
 }
 
-// New returns a ring of one. With Join it becomes part of another.
+// New returns a ring of one, a member. With Join it becomes part of another. It panics
+// if a field that must be given isn't.
 func New(c Config, now time.Duration) *Ring {
 	if c.List < 1 || c.Self.None() || c.Patience <= 0 || c.Period <= 0 {
 		panic(fmt.Sprintf("ring: an impossible configuration: %+v", c))
 	}
+	c.Tries, c.Recall = max(c.Tries, 1), cmp.Or(c.Recall, DefaultRecall)
 	r := &Ring{c: c, now: now, member: true, fingers: make([]Ref, c.Circle), out: c.Output}
 	if r.out == nil {
 		r.out = new(Output)
 	}
 	r.nextRound()
+	r.nextLook()
 	return r
 }
 
-// Self is who this node is.
+// Self is who this node is, as it was configured.
 func (r *Ring) Self() Ref { return r.c.Self }
 
-// Member tells whether it takes part: it has founded the ring or joined it.
+// Member tells whether it takes part: it has founded the ring or joined it, and wasn't
+// refused since.
 func (r *Ring) Member() bool { return r.member }
 
-// Predecessor is who is before it; nobody if that is not known.
+// Predecessor is who is before it, as far as this node knows; nobody if it doesn't, or
+// is alone. It can be dead, and there can be others between.
 func (r *Ring) Predecessor() Ref { return r.prdc }
 
-// Successor is who follows it: itself if it is alone.
+// Successor is who follows it, and has answered once: itself if it is alone.
 func (r *Ring) Successor() Ref {
 	if len(r.list) == 0 {
 		return r.c.Self
@@ -136,14 +155,18 @@ func (r *Ring) Successor() Ref {
 	return r.list[0]
 }
 
-// Successors is the successor list; it must not be changed, and is another one after
-// a change.
+// Successors is the successor list, at most Config.List of them, clockwise, without
+// this node and without anybody it knows to be gone; empty if it is alone. It must not
+// be changed, and is another one after a change.
 func (r *Ring) Successors() []Ref { return r.list }
 
-// Fingers are the n fingers; it must not be changed, and does change.
+// Fingers are the n fingers: the k-th is the first node at or after this one's place
+// plus 2^k, as it was when it was last looked up; nobody if it never was, or is lost.
+// It must not be changed, and does change.
 func (r *Ring) Fingers() []Ref { return r.fingers }
 
-// Drain appends to o what is to be done and what was found.
+// Drain appends to o what is to be done and what was found since the last call, and
+// sets what has come true; nothing is cleared. The messages' lists are shared.
 func (r *Ring) Drain(o *Output) {
 	o.Send = append(o.Send, r.out.Send...)
 	o.Found = append(o.Found, r.out.Found...)
@@ -164,17 +187,25 @@ func (r *Ring) send(to Ref, m Message) {
 
 func (r *Ring) at(now time.Duration) { r.now = max(r.now, now) }
 
-// Tick does what is due.
+// Tick does what is due: repeats questions, gives up those that aren't answered, begins
+// rounds. One that comes late makes up for all that were due.
 func (r *Ring) Tick(now time.Duration) {
 	r.at(now)
-	if q := r.ask; q != nil && r.now >= q.until {
+	if q := r.ask; q != nil && r.over(&q.wait) {
 		r.silent(q.to)
+	} else if q != nil && r.again(&q.wait) {
+		r.send(q.to, Message{Kind: q.kind, Nonce: q.nonce})
 	}
 	for _, l := range r.overdue() {
 		r.lookupSilent(l)
 	}
+	r.repeatLookups()
+	r.tickFinger()
 	if j := r.join; j != nil && r.now >= j.again {
 		r.tryJoin()
+	}
+	if r.looks() && r.now >= r.memory.look {
+		r.lookAround()
 	}
 	if r.member && r.ask == nil && r.now >= r.round {
 		r.nextRound()
@@ -183,22 +214,25 @@ func (r *Ring) Tick(now time.Duration) {
 	}
 }
 
-// Next returns when Tick is due.
+// Next returns when Tick is due; not before the last time that this ring was told.
 func (r *Ring) Next() time.Duration {
 	next := time.Duration(1<<63 - 1)
 	if r.member {
 		next = r.round
 	}
 	if r.ask != nil {
-		next = r.ask.until // the round waits for it
+		next = r.ask.wait.next() // the round waits for it
 	}
 	if r.join != nil {
 		next = min(next, r.join.again)
 	}
-	if len(r.lookups) > 0 {
-		next = min(next, r.lookups[0].until)
+	if r.looks() {
+		next = min(next, r.memory.look)
 	}
-	return max(next, r.now)
+	if r.refresh.nonce != 0 {
+		next = min(next, r.refresh.wait.next())
+	}
+	return max(min(next, r.nextLookup()), r.now)
 }
 
 func (r *Ring) nextRound() {
@@ -210,44 +244,6 @@ func (r *Ring) nextRound() {
 
 // soon has the next round begin as soon as this node is idle.
 func (r *Ring) soon() { r.round = r.now }
-
-// suspectFor is how long, in patiences, who didn't answer is not asked again in
-// lookups, unless it is heard.
-const suspectFor = 50
-
-func (r *Ring) suspect(p Ref) {
-	if r.gone == nil {
-		r.gone = make(map[Ref]time.Duration)
-	}
-	r.gone[p] = r.now
-}
-
-func (r *Ring) suspected(p Ref) bool {
-	at, is := r.gone[p]
-	if is && r.now-at > suspectFor*r.c.Patience {
-		delete(r.gone, p)
-		return false
-	}
-	return is
-}
-
-// Dead tells that nobody listens any more where p did.
-func (r *Ring) Dead(now time.Duration, p Ref) {
-	r.at(now)
-	r.suspect(p)
-	if q := r.ask; q != nil && q.to == p {
-		r.silent(p)
-	}
-	for _, l := range r.asking(p) {
-		r.lookupSilent(l)
-	}
-	if r.prdc == p {
-		r.setPrdc(Ref{})
-	}
-	if len(r.list) > 0 && r.list[0] == p {
-		r.soon()
-	}
-}
 
 func (r *Ring) setPrdc(p Ref) {
 	if r.prdc != p {
@@ -264,7 +260,8 @@ func (r *Ring) setList(list []Ref) {
 }
 
 // listOf is the list of who has first as its first successor, whose own list follows:
-// as long as it goes clockwise, ending before this node, and cut to its length.
+// as long as it goes clockwise, ending before this node, without those that are gone,
+// and cut to its length.
 func (r *Ring) listOf(first Ref, then []Ref) []Ref {
 	list := make([]Ref, 0, r.c.List)
 	list = append(list, first)
@@ -273,7 +270,9 @@ func (r *Ring) listOf(first Ref, then []Ref) []Ref {
 		if len(list) == r.c.List || !place.Inside(last.Place, p.Place, r.c.Self.Place) {
 			break
 		}
-		list = append(list, p)
+		if len(r.gone) == 0 || !r.suspected(p) {
+			list = append(list, p)
+		}
 	}
 	return list
 }

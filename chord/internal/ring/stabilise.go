@@ -23,31 +23,51 @@ const (
 type question struct {
 	purpose  purpose
 	to       Ref
+	kind     Kind
 	nonce    uint64
-	until    time.Duration
+	wait     wait
 	newcomer Ref // ofOld: whose notice it is about
 }
 
 func (r *Ring) question(p purpose, to Ref, k Kind) {
 	r.nonce++
-	r.ask = &question{purpose: p, to: to, nonce: r.nonce, until: r.now + r.c.Patience}
+	r.ask = &question{purpose: p, to: to, kind: k, nonce: r.nonce, wait: r.patience()}
 	r.send(to, Message{Kind: k, Nonce: r.nonce})
 }
 
 // stabilise begins a round: Zave's "stabilise from successor". A node alone asks
-// itself: whoever is its predecessor will be its successor, too.
+// whomever it knows.
 func (r *Ring) stabilise() {
-	switch {
-	case len(r.list) > 0:
+	if len(r.list) > 0 {
 		r.question(ofFirst, r.list[0], KindAsk)
-	case !r.prdc.None() && !r.suspected(r.prdc):
-		r.question(ofCandidate, r.prdc, KindAsk)
+	} else if p := r.anybody(); !p.None() {
+		r.question(ofCandidate, p, KindAsk)
 	}
 }
 
-// asked answers with predecessor and list.
-func (r *Ring) asked(m *Message) {
-	a := Message{Kind: KindState, Nonce: m.Nonce, Busy: r.ask != nil && r.ask.purpose != ofOld}
+// anybody is who a node whose list is empty asks: who was hinted at; its predecessor,
+// for whoever is that will be its successor, too; the nearest of its fingers; or nobody.
+func (r *Ring) anybody() (best Ref) {
+	if p := r.hinted(); !p.None() {
+		return p
+	}
+	if !r.prdc.None() && !r.suspected(r.prdc) {
+		return r.prdc
+	}
+	for _, p := range r.fingers {
+		if !p.None() && p != r.c.Self && !r.suspected(p) && (best.None() || place.Inside(r.c.Self.Place, p.Place, best.Place)) {
+			best = p
+		}
+	}
+	return best
+}
+
+// busy tells whether the list is about to change.
+func (r *Ring) busy() bool { return r.ask != nil && r.ask.purpose != ofOld }
+
+// asked answers with predecessor and list, or that they aren't to be had just now.
+func (r *Ring) asked(m *Message, busy bool) {
+	a := Message{Kind: KindState, Nonce: m.Nonce, Busy: busy || r.busy()}
 	if !a.Busy {
 		a.Predecessor, a.List = r.prdc, r.list
 	}
@@ -56,7 +76,7 @@ func (r *Ring) asked(m *Message) {
 
 // answered takes the answer to the open question.
 func (r *Ring) answered(m *Message) {
-	if r.fingerAnswered(m) {
+	if r.fingerAnswered(m) || r.heirAnswered(m) {
 		return
 	}
 	q := r.ask
@@ -65,7 +85,11 @@ func (r *Ring) answered(m *Message) {
 	}
 	r.ask = nil
 	if m.Busy {
-		r.later()
+		if q.purpose == ofJoin {
+			r.join.failed(r)
+		} else {
+			r.later()
+		}
 		r.idle()
 		return
 	}
@@ -73,7 +97,14 @@ func (r *Ring) answered(m *Message) {
 	case ofFirst:
 		r.setList(r.listOf(m.From, m.List))
 		p := m.Predecessor
-		if !p.None() && place.Inside(r.c.Self.Place, p.Place, m.From.Place) && !r.suspected(p) {
+		if !p.None() && p != r.c.Self && p.Place == r.c.Self.Place && !r.suspected(p) {
+			r.question(ofTaken, p, KindAlive) // two rings have met
+			return
+		}
+		if p.None() || !r.followed(p) || r.missed(p, doubt*r.c.Patience) {
+			p = r.hinted()
+		}
+		if !p.None() {
 			if r.c.Bugs.PublishedJoin {
 				r.setList(r.listOf(p, r.list))
 				break
@@ -82,11 +113,9 @@ func (r *Ring) answered(m *Message) {
 			return
 		}
 	case ofCandidate:
+		r.unhint(m.From)
 		if r.followed(m.From) {
-			r.setList(r.listOf(m.From, m.List))
-			// There may be others before that one: many that joined between two rounds
-			// are found in as many answers, and not in as many rounds.
-			r.soon()
+			r.adopt(m)
 		}
 	case ofOld:
 		// It lives, and the newcomer is before it.
@@ -108,6 +137,25 @@ func (r *Ring) followed(p Ref) bool {
 	return len(r.list) == 0 || place.Inside(r.c.Self.Place, p.Place, r.list[0].Place)
 }
 
+// adopt takes who has answered, and is closer, as the first successor. If that one
+// doesn't know the old one it is told, since there may be nobody else who does: so it
+// is when two rings merge.
+func (r *Ring) adopt(m *Message) {
+	if old := r.Successor(); len(r.list) > 0 && !slices.Contains(m.List, old) {
+		r.send(m.From, Message{Kind: KindMeet, Nonce: maxPassed, List: []Ref{old}})
+		if len(m.List) == 0 {
+			return // it is alone: with its list, this node would be soon, too
+		}
+	}
+	if len(r.list) == 0 {
+		r.lookSoon() // that one may be anywhere
+	}
+	r.setList(r.listOf(m.From, m.List))
+	// There may be others before that one: many that joined between two rounds are
+	// found in as many answers, and not in as many rounds.
+	r.soon()
+}
+
 // notify tells the first successor that this node is before it.
 func (r *Ring) notify() {
 	if len(r.list) > 0 {
@@ -119,21 +167,20 @@ func (r *Ring) notify() {
 func (r *Ring) silent(p Ref) {
 	q := r.ask
 	r.ask = nil
-	r.suspect(p)
+	r.miss(p)
+	r.unhint(p)
 	switch q.purpose {
 	case ofFirst:
 		// One dead entry a step: the next one is told, and asked in the next.
 		if len(r.list) > 0 && r.list[0] == p {
-			r.setList(slices.Clone(r.list[1:]))
+			r.dropFirst()
 		}
-		if len(r.list) == 0 {
-			r.lonely()
-		}
-		r.notify()
-		r.soon()
 	case ofCandidate:
 		if r.prdc == p && len(r.list) == 0 {
 			r.setPrdc(Ref{})
+		}
+		if len(r.list) == 0 {
+			r.soon() // there may be somebody else to ask
 		}
 		r.notify()
 	case ofOld:
@@ -141,7 +188,10 @@ func (r *Ring) silent(p Ref) {
 			r.setPrdc(q.newcomer)
 		}
 	case ofJoin, ofTaken:
-		r.join.failed(r)
+		if r.join != nil {
+			r.join.failed(r)
+		}
+		r.notify()
 	}
 	r.idle()
 }
@@ -190,12 +240,9 @@ func (r *Ring) rectify(p Ref) {
 	}
 }
 
-// lonely: everybody in the list is dead. Who is alone still may know somebody by its
-// fingers.
-func (r *Ring) lonely() {
-	for _, p := range r.fingers {
-		if !p.None() && p != r.c.Self && !r.suspected(p) && (len(r.list) == 0 || r.followed(p)) {
-			r.setList([]Ref{p})
-		}
-	}
+// dropFirst leaves out the first successor, who is dead: the next one is told.
+func (r *Ring) dropFirst() {
+	r.setList(slices.Clone(r.list[1:]))
+	r.notify()
+	r.soon()
 }
