@@ -27,6 +27,7 @@ const (
 type Hop struct {
 	Node   Ref
 	Silent bool
+	Took   time.Duration // until it did, or was given up
 }
 
 // Found is the end of a lookup.
@@ -188,7 +189,7 @@ func (r *Ring) stepAnswered(m *Message) {
 		return
 	}
 	l := r.lookups[i]
-	l.hops = append(l.hops, Hop{Node: m.From})
+	l.hops = append(l.hops, Hop{Node: m.From, Took: r.took(l)})
 	if l.kind == joinLookup && r.join != nil {
 		r.join.learn(m.List)
 	}
@@ -200,9 +201,12 @@ func (r *Ring) stepAnswered(m *Message) {
 	r.forward(l)
 }
 
+// took is how long ago the one was asked who is asked now.
+func (r *Ring) took(l *lookup) time.Duration { return r.now - (l.wait.until - r.c.Patience) }
+
 // lookupSilent goes on without who doesn't answer.
 func (r *Ring) lookupSilent(l *lookup) {
-	l.hops = append(l.hops, Hop{Node: l.at, Silent: true})
+	l.hops = append(l.hops, Hop{Node: l.at, Silent: true, Took: r.took(l)})
 	r.miss(l.at)
 	r.forward(l)
 }
