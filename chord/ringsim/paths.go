@@ -54,27 +54,50 @@ type Paths struct {
 func (s *Sim) PathLengths(lookups int) Paths {
 	p := Paths{Nodes: len(s.live), Lookups: lookups}
 	var counts []int
-	const together = 10_000
-	for done := 0; done < lookups; done += together {
-		for range min(together, lookups-done) {
-			target := s.RandomPlace()
-			owner := s.Owner(target)
-			s.RandomNode().Lookup(target, func(f *ring.Found) {
-				if f.Err != nil || f.Owner != owner.ref {
-					p.Wrong++
-					return
-				}
-				length := max(1, len(f.Hops))
-				for len(counts) <= length {
-					counts = append(counts, 0)
-				}
-				counts[length]++
-			})
+	s.Lookups(lookups, func(owner *Node, f *ring.Found) {
+		if f.Err != nil || f.Owner != owner.ref {
+			p.Wrong++
+			return
 		}
-		s.Run(time.Duration(s.c.Circle) * s.c.Latency) // as many hops as there can be
-	}
+		length := max(1, len(f.Hops))
+		for len(counts) <= length {
+			counts = append(counts, 0)
+		}
+		counts[length]++
+	})
 	p.fill(counts)
 	return p
+}
+
+// together is how many lookups are under way at a time: enough that between two of
+// them little else happens.
+const together = 5_000
+
+// Lookups makes n lookups from nodes by chance for places by chance, one after another
+// in each of many lanes, and calls then with what came of each and the place's owner
+// when it began. It returns when all are done.
+func (s *Sim) Lookups(n int, then func(owner *Node, f *ring.Found)) {
+	begun, done := 0, 0
+	var lane func()
+	lane = func() {
+		if begun == n {
+			return
+		}
+		begun++
+		target := s.RandomPlace()
+		owner := s.Owner(target)
+		s.RandomNode().Lookup(target, func(f *ring.Found) {
+			done++
+			then(owner, f)
+			lane()
+		})
+	}
+	for range min(n, together) {
+		lane()
+	}
+	for done < n {
+		s.Run(s.c.Latency)
+	}
 }
 
 func (p *Paths) fill(counts []int) {

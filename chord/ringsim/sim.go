@@ -37,7 +37,11 @@ type Sim struct {
 	nodes []*Node // all there ever were; a node's boot is its index + 1
 	live  []*Node // in order of place
 	queue queue
-	out   ring.Output
+	out   ring.Output // of the node whose turn it is
+	// messages are those under way, and free is what of them isn't used.
+	messages []ring.Message
+	free     []int32
+	waits    map[wait]func(*ring.Found)
 	// Sent counts the messages so far.
 	Sent uint64
 }
@@ -48,15 +52,17 @@ type Node struct {
 	sim    *Sim
 	ref    ring.Ref
 	dead   bool
-	alarm  time.Duration // of the tick that is in the queue
 	joined bool
-	waits  map[uint64]func(*ring.Found)
+	alarm  int64 // when its next tick is, in grains; 0: never
 }
+
+// wait is who waits for which lookup.
+type wait struct{ boot, number uint64 }
 
 // New returns a simulation without nodes.
 func New(c Config) *Sim {
 	c.Latency = cmp.Or(c.Latency, 50*time.Millisecond)
-	return &Sim{c: c, rnd: rand.New(rand.NewPCG(c.Seed, 0))}
+	return &Sim{c: c, rnd: rand.New(rand.NewPCG(c.Seed, 0)), waits: make(map[wait]func(*ring.Found))}
 }
 
 // Now is how much time has passed.
@@ -74,10 +80,11 @@ func (n *Node) Joined() bool { return n.joined }
 // Add starts a node at p. It joins by way of contact; with nil it is the first.
 func (s *Sim) Add(p place.Place, contact *Node) *Node {
 	boot := uint64(len(s.nodes) + 1)
-	n := &Node{sim: s, ref: ring.Ref{Place: p, Boot: boot, Addr: strconv.FormatUint(boot, 10)}, waits: make(map[uint64]func(*ring.Found))}
+	n := &Node{sim: s, ref: ring.Ref{Place: p, Boot: boot, Addr: strconv.FormatUint(boot, 10)}}
 	n.Ring = ring.New(ring.Config{
 		Circle: s.c.Circle, Self: n.ref, Rand: rand.New(rand.NewPCG(s.c.Seed, boot)),
 		List: s.c.List, Period: s.c.Period, Jitter: s.c.Jitter, Patience: s.c.Patience, Fingers: s.c.Fingers, WholeList: s.c.WholeList, Bugs: s.c.Bugs,
+		Output: &s.out,
 	}, s.now)
 	s.nodes = append(s.nodes, n)
 	i, _ := slices.BinarySearchFunc(s.live, p, byPlace)
@@ -141,7 +148,7 @@ func (s *Sim) Kill(n *Node) {
 // Lookup has n look for target, and calls then with what came of it, perhaps at once.
 func (n *Node) Lookup(target place.Place, then func(*ring.Found)) {
 	number := n.Ring.Lookup(n.sim.now, target)
-	n.waits[number] = then
+	n.sim.waits[wait{n.ref.Boot, number}] = then
 	n.drain()
 }
 
@@ -154,22 +161,30 @@ func (s *Sim) Owner(target place.Place) *Node {
 // Run lets time pass.
 func (s *Sim) Run(d time.Duration) {
 	end := s.now + d
-	for s.queue.len() > 0 && s.queue.first().at <= end {
-		e := s.queue.pop()
-		s.now = e.at
-		n := e.to
+	for {
+		e, is := s.queue.pop(int64(end / grain))
+		if !is {
+			break
+		}
+		s.now = max(s.now, time.Duration(e.at)*grain)
+		n := s.nodes[e.node]
 		switch {
-		case n.dead:
-			continue
-		case e.m != nil:
-			n.Receive(s.now, e.m)
+		case e.message != alarm:
+			if !n.dead {
+				n.Receive(s.now, &s.messages[e.message])
+			}
+			s.free = append(s.free, e.message)
 		case n.alarm != e.at:
-			continue // another one was set since
+			continue // it was needed sooner
 		default:
 			n.alarm = 0
-			n.Tick(s.now)
+			if !n.dead {
+				n.Tick(s.now)
+			}
 		}
-		n.drain()
+		if !n.dead {
+			n.drain()
+		}
 	}
 	s.now = end
 }
@@ -177,26 +192,45 @@ func (s *Sim) Run(d time.Duration) {
 // drain carries out what the node wants done.
 func (n *Node) drain() {
 	s := n.sim
-	s.out.Send, s.out.Found = s.out.Send[:0], s.out.Found[:0]
-	s.out.Joined = false
-	n.Drain(&s.out)
 	n.joined = n.joined || s.out.Joined
-	for _, o := range s.out.Send {
-		s.Sent++
-		m := o.M
-		s.queue.push(event{at: s.now + s.c.Latency/2 + time.Duration(s.rnd.Int64N(int64(s.c.Latency/2)+1)), to: s.nodes[o.To.Boot-1], m: &m})
+	for i := range s.out.Send {
+		o := &s.out.Send[i]
+		s.post(int32(o.To.Boot-1), &o.M)
 	}
-	for i := range s.out.Found {
-		f := &s.out.Found[i]
-		if then := n.waits[f.Number]; then != nil {
-			delete(n.waits, f.Number)
-			then(f)
+	found := s.out.Found
+	s.out = ring.Output{Send: s.out.Send[:0]}
+	for i := range found {
+		f := &found[i]
+		w := wait{n.ref.Boot, f.Number}
+		if then := s.waits[w]; then != nil {
+			delete(s.waits, w)
+			then(f) // which may look for something else at once
 		}
 	}
-	if at := n.Next(); at != n.alarm {
-		n.alarm = at
-		s.queue.push(event{at: at, to: n})
+	if s.out.Found == nil {
+		s.out.Found = found[:0]
 	}
+	// One that comes too soon does nothing but see when it is due.
+	if at := grains(n.Next()); n.alarm == 0 || at < n.alarm {
+		n.alarm = at
+		s.queue.push(event{at: at, node: int32(n.ref.Boot - 1), message: alarm})
+	}
+}
+
+// post has m arrive at a node after a while.
+func (s *Sim) post(node int32, m *ring.Message) {
+	s.Sent++
+	var index int32
+	if last := len(s.free) - 1; last >= 0 {
+		index = s.free[last]
+		s.free = s.free[:last]
+		s.messages[index] = *m
+	} else {
+		index = int32(len(s.messages))
+		s.messages = append(s.messages, *m)
+	}
+	takes := s.c.Latency/2 + time.Duration(s.rnd.Int64N(int64(s.c.Latency/2)+1))
+	s.queue.push(event{at: grains(s.now + takes), node: node, message: index})
 }
 
 // Unsettled says what isn't as it is to be: every living node a member, with the
