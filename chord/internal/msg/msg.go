@@ -177,6 +177,8 @@ const (
 	Grant
 	// Want asks the receiver to send what it has of Span, for Nonce.
 	Want
+	// Nothing stands for an item that is not needed any more.
+	Nothing
 )
 
 // Purpose is what a span is sent for.

@@ -1,0 +1,120 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"github.com/torc-dht/torc/chord/internal/msg"
+)
+
+// at takes note of the time. A gap means that this node has been frozen: what it was
+// promised may be over, and its own silence looks like that of others.
+func (n *Node) at(now Time) {
+	d := time.Duration(now.Mono - n.now.Mono)
+	if now.Mono < n.now.Mono {
+		now.Mono, d = n.now.Mono, 0
+	}
+	n.now = now
+	n.runs += min(d, n.c.PingEvery)
+	if d > n.c.PingEvery {
+		n.wake()
+	}
+}
+
+// wake asks everybody whether this node still owns what it thinks that it does.
+func (n *Node) wake() {
+	n.counts.Woken++
+	for _, p := range n.order {
+		p.asked = 0
+		if !n.c.Bugs.NoAsking {
+			p.granted = 0
+		}
+	}
+	if n.gap != nil {
+		n.gap.asking, n.gap.pieces, n.gap.again = nil, nil, n.runs
+	}
+	if n.own == nil || n.c.Bugs.NoAsking {
+		return
+	}
+	n.woken = n.ask(n.own.claim.Span)
+	n.ping(n.first())
+}
+
+// depose gives up what c has a higher term of. Unless all that was acknowledged is
+// with c's owner, it is sent what there was.
+func (n *Node) depose(c *msg.Claim) {
+	o := n.own
+	if o == nil || c.Owner == n.c.Self || c.Owner.None() || c.Term.Compare(o.claim.Term) <= 0 {
+		return
+	}
+	lost := overlap(n.c.Circle, o.claim.Span, c.Span)
+	if len(lost) == 0 {
+		return
+	}
+	n.counts.Deposed++
+	n.sometimes("deposed")
+	// What is left has to end at this node; other pieces are their owners' to claim.
+	var kept *msg.Span
+	_, rest := split(n.c.Circle, o.claim.Span, c.Span)
+	for _, s := range rest {
+		if s.To == n.c.Self.Place {
+			kept = &s
+		} else {
+			lost = append(lost, s)
+		}
+	}
+	old := holding{Holding: msg.Holding{Claim: o.claim, Seq: o.seq, Complete: true}}
+	n.rivals = append([]Owned{{c.Span, c.Owner}}, n.rivals[:min(len(n.rivals), 7)]...)
+	for _, w := range slices.Clone(n.writes.all()) {
+		if kept == nil || !covers(*kept, w.at) {
+			n.lose(w)
+		}
+	}
+	if !based(c, &o.claim) {
+		n.sometimes("deposed with writes of its own")
+		n.fork(lost)
+	}
+	o.handing, n.woken = nil, nil
+	if kept != nil {
+		n.shrink(*kept)
+		n.configure()
+		n.woken = n.ask(*kept)
+	} else {
+		n.disown()
+		n.owes = false
+	}
+	for _, s := range lost {
+		old.Span = s
+		n.keep(old)
+	}
+	n.unpark = true
+	n.arrange()
+	n.mind()
+	n.forward()
+}
+
+// based tells whether c goes back to old as it is: all that was answered under old is
+// with c's owner.
+func based(c, old *msg.Claim) bool {
+	for _, b := range c.Bases {
+		if b.Term == old.Term && b.Config == old.Config {
+			return true
+		}
+	}
+	return false
+}
+
+// agrees tells whether p's claim is on nothing that is another one's. If it is, p is
+// told, or this node gives way.
+func (n *Node) agrees(p *peer, c *msg.Claim) bool {
+	n.depose(c)
+	higher := n.higher(c.Span, c.Term, p)
+	if higher == nil {
+		return true
+	}
+	if higher.Owner == n.c.Self && !based(higher, c) {
+		n.compare(p, overlap(n.c.Circle, c.Span, higher.Span))
+	}
+	n.send(p.ref, &msg.Deposed{Claim: *higher})
+	return false
+}

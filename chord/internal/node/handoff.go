@@ -1,0 +1,355 @@
+package node
+
+import (
+	"slices"
+
+	"github.com/torc-dht/torc/chord/internal/msg"
+	"github.com/torc-dht/torc/chord/internal/place"
+	"github.com/torc-dht/torc/chord/internal/ring"
+)
+
+// handing is a span on its way to another owner: a new predecessor, or the first
+// successor of a node that leaves.
+type handing struct {
+	to   *peer
+	span msg.Span
+	// frozen: nothing is executed there any more. It is granted when no write of it
+	// is unanswered.
+	frozen bool
+}
+
+// mind compares what this node owns with where the ring says that it begins.
+func (n *Node) mind() {
+	if n.left || !n.ring.Member() {
+		return
+	}
+	if n.leaving {
+		n.leave()
+		return
+	}
+	self, before := n.c.Self, n.ring.Predecessor()
+	alone := n.ring.Successor() == self
+	if alone {
+		before = self
+	}
+	switch {
+	case before.None() || n.gone(before):
+	case n.own == nil:
+		n.seek(msg.Span{From: before.Place, To: self.Place})
+	case before.Place == n.own.claim.Span.From:
+		n.gap, n.own.handing = nil, nil
+	case alone || !place.Inside(n.own.claim.Span.From, before.Place, self.Place):
+		n.own.handing = nil
+		n.seek(msg.Span{From: before.Place, To: n.own.claim.Span.From})
+	default:
+		n.gap = nil
+		n.hand(n.peer(before), msg.Span{From: n.own.claim.Span.From, To: before.Place})
+	}
+}
+
+// hand gives s to p, which goes on with the next call once p has everything.
+func (n *Node) hand(p *peer, s msg.Span) {
+	o := n.own
+	if !n.alive(p.ref) || p.passing != nil || n.runs < p.again {
+		return
+	}
+	if g := o.handing; g == nil || g.to != p || g.span != s {
+		o.handing = &handing{to: p, span: s}
+		n.unpark = true
+	}
+	h := o.holder(p)
+	if h == nil {
+		h = n.enlist(p, s, nil)
+	}
+	if !within(n.c.Circle, s, h.span) { // it was to be given another part
+		n.discharge(h)
+		return
+	}
+	o.handing.frozen = h.complete() && !p.full
+	n.handOver()
+}
+
+// frozen tells whether p is in a span that is being handed over.
+func (n *Node) frozen(p place.Place) bool {
+	g := n.own.handing
+	return g != nil && g.frozen && covers(g.span, p) && !n.c.Bugs.NoFreeze
+}
+
+// passing tells whether p is in a span that was granted, by which the new owner may
+// not go yet.
+func (n *Node) passing(p place.Place) bool {
+	for _, q := range n.order {
+		if q.passing != nil && covers(*q.passing, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// handOver grants the frozen span, once none of its writes is unanswered.
+func (n *Node) handOver() {
+	o := n.own
+	g := o.handing
+	if g == nil || !g.frozen || !n.mayServe() {
+		return
+	}
+	h := o.holder(g.to)
+	if h == nil || !h.complete() {
+		return
+	}
+	if !n.c.Bugs.NoFreeze {
+		for _, w := range n.writes.all() {
+			if !w.done && covers(g.span, w.at) {
+				return
+			}
+		}
+	}
+	c := msg.Claim{
+		Span: g.span, Owner: g.to.ref, Config: 1,
+		Term:  msg.Term{Number: o.claim.Term.Number + 1, Boot: g.to.ref.Boot},
+		Bases: bases(o.claim.Bases, msg.Base{Span: g.span, Term: o.claim.Term, Config: o.claim.Config}),
+	}
+	holders := []ring.Ref{n.c.Self}
+	for _, h := range o.holders {
+		if h.peer != g.to && h.complete() && within(n.c.Circle, g.span, h.span) {
+			holders = append(holders, h.peer.ref)
+		}
+	}
+	g.to.push(queued{item: msg.Item{Kind: msg.Grant, Span: g.span, Claim: c, Holders: holders}})
+	g.to.passing = &g.span
+	n.counts.HandOffs++
+	o.handing = nil
+	if n.c.Bugs.NoFreeze {
+		return // and goes on until it is told that the other one does
+	}
+	n.part(g.span, c)
+}
+
+// part: c's owner has s from now on, and this node holds it.
+func (n *Node) part(s msg.Span, c msg.Claim) {
+	o := n.own
+	n.keep(holding{Holding: msg.Holding{Span: s, Claim: c, Complete: true}})
+	if s.To == n.c.Self.Place { // everything
+		n.disown()
+		n.owes = true
+		return
+	}
+	n.shrink(msg.Span{From: s.To, To: n.c.Self.Place})
+	for _, h := range slices.Clone(o.holders) {
+		if !h.target && h.peer.ref == c.Owner {
+			n.discharge(h)
+		}
+	}
+	n.configure()
+	n.arrange()
+}
+
+// disown: this node owns nothing.
+func (n *Node) disown() {
+	for _, h := range slices.Clone(n.own.holders) {
+		n.discharge(h)
+	}
+	n.own = nil
+}
+
+// shrink: only s is this node's from now on.
+func (n *Node) shrink(s msg.Span) {
+	o := n.own
+	o.claim.Span = s
+	for _, h := range o.holders {
+		in := overlap(n.c.Circle, h.span, s)
+		if len(in) == 0 {
+			continue // it is on its way out
+		}
+		h.span = in[0]
+		if len(h.fills) > 0 { // what was sent of it is sent again
+			h.fills = nil
+			n.fill(h, h.span)
+		}
+	}
+}
+
+// bases adds to what a claim goes back to, and forgets what is longest ago.
+func bases(old []msg.Base, more ...msg.Base) []msg.Base {
+	all := append(slices.Clone(more), old...)
+	return all[:min(len(all), msg.MaxBases)]
+}
+
+// granted: p has taken the span that it was granted.
+func (n *Node) granted(p *peer) {
+	if p.passing == nil {
+		return
+	}
+	if n.c.Bugs.NoFreeze && n.own != nil {
+		s := *p.passing
+		n.part(s, msg.Claim{Span: s, Owner: p.ref, Config: 1, Term: msg.Term{Number: n.own.claim.Term.Number + 1, Boot: p.ref.Boot}})
+	}
+	p.passing, n.owes = nil, false
+	n.unpark = true
+	if n.leaving {
+		n.mind()
+	}
+}
+
+// grantRefused: p won't own what it was granted, so it is this node's again, under a
+// term above both.
+func (n *Node) grantRefused(p *peer, q *queued) {
+	if p.passing == nil {
+		return
+	}
+	n.sometimes("grant refused")
+	p.passing, p.again = nil, n.runs+n.c.PingEvery
+	c := q.item.Claim
+	q.item = msg.Item{Kind: msg.Nothing}
+	span := c.Span
+	var own []msg.Base
+	if o := n.own; o != nil {
+		if o.claim.Span.From != span.To {
+			return // there is a gap, and what is lacking is sought
+		}
+		span.To = o.claim.Span.To
+		c.Term = later(c.Term, o.claim.Term)
+		own = append(own, n.base())
+	}
+	c.Bases = bases(c.Bases, own...)
+	n.assume(span, c.Term, c.Bases, nil)
+}
+
+// base is what this node owns as what another claim goes back to.
+func (n *Node) base() msg.Base {
+	o := n.own
+	return msg.Base{Span: o.claim.Span, Term: o.claim.Term, Config: o.claim.Config, Seq: o.seq}
+}
+
+// synced is a node that has all of a span.
+type synced struct {
+	ref  ring.Ref
+	span msg.Span
+}
+
+// assume makes s this node's, under a term above the given one. Everything is here.
+func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, with []synced) {
+	old := n.own
+	n.unhold(s)
+	n.own = &owned{claim: msg.Claim{
+		Span: s, Owner: n.c.Self, Config: 1, Bases: from[:min(len(from), msg.MaxBases)],
+		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot},
+	}}
+	n.gap, n.owes = nil, false
+	for _, p := range n.order {
+		if p.passing != nil && len(overlap(n.c.Circle, *p.passing, s)) > 0 {
+			p.passing = nil
+		}
+	}
+	var done []*peer
+	if old != nil {
+		for _, h := range old.holders {
+			done = append(done, h.peer)
+			n.own.holders = append(n.own.holders, h)
+			_, more := split(n.c.Circle, s, old.claim.Span)
+			for _, piece := range overlap(n.c.Circle, h.span, s) {
+				n.adopt(h, piece)
+			}
+			if h.span != old.claim.Span {
+				continue // it was to be given a part
+			}
+			h.span = s
+			n.bring(h, more, with)
+		}
+	}
+	list := n.targets()
+	if old == nil {
+		for _, w := range with { // until those who are to hold it do
+			if p := n.peer(w.ref); w.ref != n.c.Self && !n.gone(w.ref) && !slices.Contains(list, p) {
+				list = append(list, p)
+			}
+		}
+	}
+	for _, p := range list {
+		if !slices.Contains(done, p) {
+			done = append(done, p)
+			n.enlist(p, s, with)
+		}
+	}
+	n.arrange()
+	n.mind()
+	n.unpark = true
+	for _, p := range n.watched() {
+		n.ping(p)
+	}
+}
+
+// bring has h hold pieces: what it has all of it adopts, the rest it is sent.
+func (n *Node) bring(h *holder, pieces []msg.Span, with []synced) {
+	for _, w := range with {
+		if w.ref != h.peer.ref {
+			continue
+		}
+		var rest []msg.Span
+		for _, piece := range pieces {
+			in, out := split(n.c.Circle, piece, w.span)
+			for _, s := range in {
+				n.adopt(h, s)
+			}
+			rest = append(rest, out...)
+		}
+		pieces = rest
+	}
+	for _, s := range pieces {
+		n.fill(h, s)
+	}
+}
+
+// takeGrant makes this node the owner of a span that another one had.
+func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
+	c := it.Claim
+	in := n.carve(it.Span)
+	ok := covered(n.c.Circle, it.Span, in) && !n.leaving && c.Owner == n.c.Self
+	for _, h := range in {
+		ok = ok && h.Complete && h.fill == 0 && h.Claim.Owner == p.ref
+	}
+	if o := n.own; o != nil {
+		ok = ok && it.Span.To == o.claim.Span.From && !covers(o.claim.Span, it.Span.To)
+	} else {
+		ok = ok && it.Span.To == n.c.Self.Place
+	}
+	if higher := n.higher(it.Span, c.Term, p); higher != nil || !ok {
+		n.sometimes("refuses a grant")
+		n.refuseItem(p, number, it.Span, higher)
+		return
+	}
+	s, from, above := it.Span, c.Bases, c.Term
+	if o := n.own; o != nil {
+		s.To = o.claim.Span.To
+		from = bases(from, n.base())
+		above = later(above, o.claim.Term)
+	} else {
+		above.Number--
+	}
+	var with []synced
+	for _, r := range it.Holders {
+		with = append(with, synced{r, it.Span})
+	}
+	n.assume(s, above, from, with)
+}
+
+// leave hands everything over to the first successor, and goes.
+func (n *Node) leave() {
+	first := n.first()
+	for _, p := range n.order {
+		if p.passing != nil {
+			return // it waits for the word that it is taken
+		}
+	}
+	switch before := n.ring.Predecessor(); {
+	case n.own != nil && first != nil:
+		n.gap = nil
+		n.hand(first, n.own.claim.Span)
+	case n.own == nil && n.owes && !before.None() && !n.gone(before):
+		// Who was to have it is dead, and may have served it before.
+		n.seek(msg.Span{From: before.Place, To: n.c.Self.Place})
+	case n.own == nil && n.owes && first != nil:
+	default:
+		n.goodbye(false)
+	}
+}

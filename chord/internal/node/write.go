@@ -1,0 +1,197 @@
+package node
+
+import (
+	"slices"
+
+	"github.com/torc-dht/torc/chord/internal/data"
+	"github.com/torc-dht/torc/chord/internal/msg"
+	"github.com/torc-dht/torc/chord/internal/place"
+	"github.com/torc-dht/torc/store"
+)
+
+// write is a write that has no answer yet.
+type write struct {
+	at      place.Place
+	key     string // "": it was refused
+	op      msg.OpID
+	waiting int     // holders that it waits for
+	calls   []*Call // held back until it is answered
+	done    bool    // answered, or lost with the span
+}
+
+func (w *write) knows(c *Call) bool { return slices.Contains(w.calls, c) }
+
+// Now is the wall clock of the step under way, in Unix nanoseconds.
+func (n *Node) Now() int64 { return n.now.Wall }
+
+// Get returns what is at key. It is for an Executor, at the keys of its call.
+func (n *Node) Get(key []byte) (store.Item, bool) {
+	e := n.data.Get(key)
+	if !n.there(e) {
+		return store.Item{}, false
+	}
+	return item(e), true
+}
+
+// there tells whether e is an entry, and not the trace of one.
+func (n *Node) there(e *msg.Entry) bool {
+	return e != nil && !e.Removed && (e.Expires == 0 || e.Expires > n.micros())
+}
+
+func item(e *msg.Entry) store.Item {
+	return store.Item{Key: e.Key, Value: e.Value, Flags: e.Flags, Marks: e.Marks, CAS: e.Stamp, Expires: int64(e.Expires) * 1000}
+}
+
+// Update calls f with the item at key and does what f returns, as store.Store.Update
+// does, except that there is no order of use. It is for an Executor, at the keys of
+// its call, which is answered when the holders have what Update did. It fails with
+// store.ErrFull where this node, or one that holds a copy, has no room for more.
+func (n *Node) Update(key []byte, f func(it *store.Item, found bool) store.Action) (stamp uint64, err error) {
+	e := n.data.Get(key)
+	found := n.there(e)
+	var it store.Item
+	if found {
+		it = item(e)
+	}
+	act := f(&it, found)
+	at := n.c.Circle.OfKey(string(key))
+	switch {
+	case act&store.Write != 0:
+		next := msg.Entry{Key: string(key), Value: it.Value, Flags: it.Flags, Marks: it.Marks, Expires: micros(it.Expires), By: n.call.Op}
+		var old uint64
+		if e != nil {
+			old = data.Size(e)
+		}
+		if now := data.Size(&next); now > old && !n.hasRoom(now-old) {
+			return 0, store.ErrFull
+		}
+		next.Stamp = n.nextStamp()
+		n.number(at, next, 0)
+		return next.Stamp, nil
+	case !found:
+	case act&store.Remove != 0:
+		n.number(at, msg.Entry{Key: e.Key, Removed: true, Stamp: n.nextStamp(), By: n.call.Op}, 0)
+	case act&store.Amend != 0 && (it.Marks != e.Marks || micros(it.Expires) != e.Expires):
+		next := *e
+		next.Marks, next.Expires = it.Marks, micros(it.Expires)
+		n.number(at, next, 0)
+	}
+	return 0, nil
+}
+
+// micros turns a time in nanoseconds into microseconds, no earlier.
+func micros(ns int64) uint64 { return uint64(max(ns, 0)+999) / 1000 }
+
+// hasRoom says whether this node and the holders take more bytes.
+func (n *Node) hasRoom(more uint64) bool {
+	if n.data.Bytes()+more > n.c.Limit {
+		return false
+	}
+	return !slices.ContainsFunc(n.own.holders, func(h *holder) bool { return h.peer.full })
+}
+
+// full says that this node takes no copies of larger entries. What was on its way when
+// that was said is taken all the same.
+func (n *Node) full() bool { return n.data.Bytes() >= n.c.Limit }
+
+// number carries a write out: e, unless it has no key, since the call was refused. It
+// is sent to the holders, and returned unless there are none.
+func (n *Node) number(at place.Place, e msg.Entry, refusal uint8) *write {
+	op := e.By
+	if n.call != nil {
+		n.call.wrote = true
+		op = n.call.Op
+	}
+	n.own.seq++
+	it := msg.Item{Kind: msg.Write, Term: n.own.claim.Term, Seq: n.own.seq, Entry: e}
+	it.Record = msg.Record{Op: op, Place: at, Stamp: e.Stamp, Refusal: refusal, At: n.micros()}
+	if e.Removed && n.ring.Remembers() {
+		it.Entry.Expires = it.Record.At + uint64(tombstone.Microseconds())
+	}
+	n.apply(&it)
+	w := &write{at: at, key: e.Key, op: op}
+	for _, h := range n.own.holders {
+		if covers(h.span, at) {
+			w.waiting++
+			h.peer.push(queued{item: it, w: w})
+		}
+	}
+	if w.waiting == 0 || n.c.Bugs.AnswerEarly {
+		w.done = true
+		return nil
+	}
+	n.writes.push(w)
+	if w.key != "" {
+		n.pending[w.key] = w
+	}
+	return w
+}
+
+// apply does what a write says with what is stored.
+func (n *Node) apply(it *msg.Item) {
+	n.saw(it.Entry.Stamp)
+	switch e := &it.Entry; {
+	case e.Key == "":
+	case e.Removed && e.Expires == 0:
+		n.data.Remove(e.Key)
+	default:
+		n.data.Put(*e)
+	}
+	if it.Record.Op.Client != 0 {
+		n.data.Record(it.Record)
+	}
+}
+
+// confirmed: one holder more has w.
+func (n *Node) confirmed(w *write) {
+	if w.done {
+		return
+	}
+	if w.waiting--; w.waiting > 0 {
+		return
+	}
+	n.end(w)
+	for _, c := range w.calls {
+		n.release(c)
+	}
+	w.calls = nil
+}
+
+// lose: nobody knows what comes of w.
+func (n *Node) lose(w *write) {
+	if w.done {
+		return
+	}
+	n.end(w)
+	for _, c := range w.calls {
+		n.unknown(c)
+	}
+	w.calls = nil
+}
+
+func (n *Node) end(w *write) {
+	w.done = true
+	if n.pending[w.key] == w {
+		delete(n.pending, w.key)
+	}
+	for n.writes.len() > 0 && (*n.writes.at(0)).done {
+		n.writes.pop()
+	}
+	if n.own != nil && n.own.handing != nil {
+		n.handOver()
+	}
+}
+
+// expire forgets what has expired, a little at a time, and the traces of what was
+// removed once there is nobody who might bring it back.
+func (n *Node) expire() {
+	if n.runs < n.expireAt {
+		return
+	}
+	n.expireAt = n.runs + n.c.PingEvery
+	n.data.Expire(n.micros(), 128)
+	n.data.ExpireRecords(n.micros()-uint64(n.c.Remember.Microseconds()), 128)
+	if !n.ring.Remembers() {
+		n.data.Bury(128)
+	}
+}
