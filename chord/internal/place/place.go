@@ -47,7 +47,8 @@ func (c Circle) mask() *big.Int {
 // another one it is the sha-1 that counts.
 func (c Circle) OfKey(key string) Place {
 	if !digits(key) {
-		return c.cut(sha1.Sum([]byte(key)))
+		var room [256]byte // for the longest key of a table
+		return c.cut(sha1.Sum(append(room[:0], key...)))
 	}
 	if len(key) <= 19 { // it fits into 64 bits
 		var v uint64
