@@ -45,7 +45,8 @@ type spot struct {
 // places in the map and the order, neither of which is ever quite full.
 const overhead = uint64(unsafe.Sizeof(entry{})) + 10*uint64(unsafe.Sizeof(uintptr(0)))
 
-func size(e *msg.Entry) uint64 { return overhead + uint64(len(e.Key)) + uint64(len(e.Value)) }
+// Size is what Bytes counts for an entry, or would.
+func Size(e *msg.Entry) uint64 { return overhead + uint64(len(e.Key)) + uint64(len(e.Value)) }
 
 // New returns a Data with nothing in it, for keys on a circle.
 func New(c place.Circle) *Data {
@@ -90,9 +91,6 @@ func (d *Data) Tombstones() uint64 { return uint64(d.graves.Len()) }
 // not in it.
 func (d *Data) Bytes() uint64 { return d.bytes }
 
-// Size is what Bytes counts for an entry, or would.
-func (d *Data) Size(e *msg.Entry) uint64 { return size(e) }
-
 // Get returns what there is at a key, a tombstone too; nil if there is nothing. What
 // it points to is not to be changed, and good until the next call that changes d.
 func (d *Data) Get(key []byte) *msg.Entry {
@@ -122,7 +120,7 @@ func (d *Data) Put(e msg.Entry) {
 
 // mark counts e, as it is now, and has it in the orders that not every entry is in.
 func (d *Data) mark(e *entry) {
-	d.bytes += size(&e.Entry)
+	d.bytes += Size(&e.Entry)
 	if e.Removed {
 		d.graves.Set(d.spot(e))
 	}
@@ -133,7 +131,7 @@ func (d *Data) mark(e *entry) {
 
 // unmark undoes mark.
 func (d *Data) unmark(e *entry) {
-	d.bytes -= size(&e.Entry)
+	d.bytes -= Size(&e.Entry)
 	if e.Removed {
 		d.graves.Delete(d.spot(e))
 	}

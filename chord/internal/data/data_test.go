@@ -200,7 +200,7 @@ func TestExpiry(t *testing.T) {
 	if n := d.Expire(40, 2); n != 2 || seen(t, d, msg.Span{}) != "2 3" {
 		t.Errorf("%d expired, and there are %s", n, seen(t, d, msg.Span{}))
 	}
-	if n := d.Expire(40, 2); n != 1 || d.Bytes() != d.Size(&msg.Entry{Key: "3"}) {
+	if n := d.Expire(40, 2); n != 1 || d.Bytes() != Size(&msg.Entry{Key: "3"}) {
 		t.Errorf("%d expired, and there are %d bytes", n, d.Bytes())
 	}
 }

@@ -135,7 +135,7 @@ func (m *model) agree(d *Data) error {
 	everything := msg.Span{}
 	var keys, tombstones, bytes uint64
 	for key, e := range m.entries {
-		bytes += d.Size(&e.Entry)
+		bytes += Size(&e.Entry)
 		if e.Removed {
 			tombstones++
 		} else {
