@@ -45,10 +45,10 @@ type lookup struct {
 	kind   lookupKind
 	number uint64
 	target place.Place
-	about  Ref    // ownLookup: through whom, nobody: anybody. meetLookup: whom
-	left   uint64 // meetLookup: how often about may be passed on
-	at     Ref    // who is asked now
-	queue  []Ref  // who can be asked instead, the best last
+	about  Ref     // ownLookup: through whom, nobody: anybody. meetLookup: whom
+	left   uint64  // meetLookup: how often about may be passed on
+	at     Ref     // who is asked now
+	queue  [][]Ref // who can be asked instead: the last list before the others, each the best first
 	nonce  uint64
 	wait   wait
 	hops   []Hop
@@ -77,7 +77,7 @@ func (r *Ring) begin(l *lookup, from Ref) uint64 {
 	if owner, next, done := r.step(l.target); done {
 		r.found(l, Found{Owner: owner, Before: r.c.Self})
 	} else {
-		l.learn(next)
+		l.queue = append(l.queue, next)
 		r.forward(l)
 	}
 	return l.number
@@ -160,23 +160,20 @@ func (r *Ring) next(l *lookup, p Ref) {
 
 // forward asks the best of those who can be asked.
 func (r *Ring) forward(l *lookup) {
-	for len(l.queue) > 0 {
-		last := len(l.queue) - 1
-		p := l.queue[last]
-		l.queue = l.queue[:last]
+	for last := len(l.queue) - 1; last >= 0; {
+		if len(l.queue[last]) == 0 {
+			l.queue = l.queue[:last]
+			last--
+			continue
+		}
+		p := l.queue[last][0]
+		l.queue[last] = l.queue[last][1:]
 		if p != r.c.Self && !l.asked(p) {
 			r.next(l, p)
 			return
 		}
 	}
 	r.found(l, Found{Err: ErrNoWay})
-}
-
-// learn takes who can be asked, the best first, all of them better than those before.
-func (l *lookup) learn(next []Ref) {
-	for i := len(next) - 1; i >= 0; i-- {
-		l.queue = append(l.queue, next[i])
-	}
 }
 
 func (l *lookup) asked(p Ref) bool {
@@ -197,7 +194,7 @@ func (r *Ring) stepAnswered(m *Message) {
 		r.found(l, Found{Owner: m.List[0], Before: m.From})
 		return
 	}
-	l.learn(m.List)
+	l.queue = append(l.queue, m.List)
 	r.forward(l)
 }
 
