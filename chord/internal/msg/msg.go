@@ -15,11 +15,22 @@ const Version = 1
 type Span struct{ From, To place.Place }
 
 // Term orders claims on one place: the higher one is right. By its number, then by
-// who drew it.
-type Term struct{ Number, Boot uint64 }
+// who drew it; but a bare one is below all others.
+type Term struct {
+	Number, Boot uint64
+	// Bare: something of what there had been was nowhere to be found when the span was
+	// taken over. Who has it may come back.
+	Bare bool
+}
 
 // Compare is -1 if t is lower than o, 0 if it is the same, 1 if it is higher.
 func (t Term) Compare(o Term) int {
+	if t.Bare != o.Bare {
+		if t.Bare {
+			return -1
+		}
+		return 1
+	}
 	return cmp.Or(cmp.Compare(t.Number, o.Number), cmp.Compare(t.Boot, o.Boot))
 }
 
@@ -118,11 +129,7 @@ type Holdings struct {
 }
 
 // Deposed says that there is a higher claim on a part of what the receiver owns.
-// Merge: what the receiver has of it is to be sent to Claim.Owner, to be compared.
-type Deposed struct {
-	Claim Claim
-	Merge bool
-}
+type Deposed struct{ Claim Claim }
 
 // Bye says that the sender leaves the ring: it has Handed over all that it had, or it
 // has Failed, and hands over nothing.

@@ -112,9 +112,20 @@ func (n *Node) agrees(p *peer, c *msg.Claim) bool {
 	if higher == nil {
 		return true
 	}
-	if higher.Owner == n.c.Self && !based(higher, c) {
-		n.compare(p, overlap(n.c.Circle, c.Span, higher.Span))
+	if higher.Owner == n.c.Self {
+		n.rival(p, c, higher, overlap(n.c.Circle, c.Span, higher.Span))
+		return false
 	}
 	n.send(p.ref, &msg.Deposed{Claim: *higher})
 	return false
+}
+
+// rival: p claims spans under c that are this node's under own, which is higher. Unless
+// what it has is known not to matter they are not served until it was compared.
+func (n *Node) rival(p *peer, c, own *msg.Claim, spans []msg.Span) {
+	if !based(own, c) {
+		n.sometimes("two owners meet")
+		n.compare(p, spans)
+	}
+	n.send(p.ref, &msg.Deposed{Claim: *own})
 }

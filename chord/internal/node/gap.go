@@ -79,8 +79,15 @@ func (n *Node) answered(a *asking) bool {
 
 // told takes an answer.
 func (n *Node) told(p *peer, m *msg.Holdings) {
-	for _, h := range m.All {
+	for i := range m.All {
+		h := &m.All[i]
 		n.depose(&h.Claim)
+		// Who went on beside this node, and has to give way, may have what is later.
+		if o := n.own; o != nil && h.Serving && h.Claim.Term.Compare(o.claim.Term) < 0 {
+			if both := overlap(n.c.Circle, o.claim.Span, h.Claim.Span); len(both) > 0 {
+				n.rival(p, &h.Claim, &o.claim, both)
+			}
+		}
 	}
 	for _, a := range []*asking{n.woken, n.gapAsking()} {
 		if a == nil || a.nonce != m.Nonce || !slices.Contains(a.who, p.ref) {
@@ -274,7 +281,8 @@ func (n *Node) claimGap() {
 	if g == nil || g.pieces == nil {
 		return
 	}
-	var above msg.Term
+	above := msg.Term{}
+	bare := false
 	var from []msg.Base
 	var with []synced
 	empty := false
@@ -293,7 +301,8 @@ func (n *Node) claimGap() {
 			return
 		}
 		empty = empty || !p.best.Complete
-		above = later(above, p.best.Claim.Term)
+		bare = bare || p.best.Claim.Term.Bare
+		above.Number = max(above.Number, p.best.Claim.Term.Number)
 		from = append(from, msg.Base{Span: p.span, Term: p.best.Claim.Term, Config: p.best.Claim.Config, Seq: p.best.Seq})
 		from = append(from, p.best.Claim.Bases...)
 		for _, r := range sortedRefs(g.had) {
@@ -303,19 +312,21 @@ func (n *Node) claimGap() {
 						with = append(with, synced{r, s})
 					}
 				}
-				above = later(above, h.Claim.Term)
+				above.Number = max(above.Number, h.Claim.Term.Number)
 			}
 		}
 	}
 	s := g.span
 	if o := n.own; o != nil {
 		s.To = o.claim.Span.To
-		above = later(above, o.claim.Term)
+		bare = bare || o.claim.Term.Bare
+		above.Number = max(above.Number, o.claim.Term.Number)
 		from = append([]msg.Base{n.base()}, append(from, o.claim.Bases...)...)
 	}
 	if empty {
 		n.counts.TakenEmpty++
 	}
+	above.Bare = bare || empty
 	n.counts.TakeOvers++
 	n.assume(s, above, from, with)
 	n.forward()

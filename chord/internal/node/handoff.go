@@ -106,7 +106,7 @@ func (n *Node) handOver() {
 	}
 	c := msg.Claim{
 		Span: g.span, Owner: g.to.ref, Config: 1,
-		Term:  msg.Term{Number: o.claim.Term.Number + 1, Boot: g.to.ref.Boot},
+		Term:  msg.Term{Number: o.claim.Term.Number + 1, Boot: g.to.ref.Boot, Bare: o.claim.Term.Bare},
 		Bases: bases(o.claim.Bases, msg.Base{Span: g.span, Term: o.claim.Term, Config: o.claim.Config}),
 	}
 	holders := []ring.Ref{n.c.Self}
@@ -182,7 +182,7 @@ func (n *Node) granted(p *peer) {
 	}
 	if n.c.Bugs.NoFreeze && n.own != nil {
 		s := *p.passing
-		n.part(s, msg.Claim{Span: s, Owner: p.ref, Config: 1, Term: msg.Term{Number: n.own.claim.Term.Number + 1, Boot: p.ref.Boot}})
+		n.part(s, msg.Claim{Span: s, Owner: p.ref, Config: 1, Term: msg.Term{Number: n.own.claim.Term.Number + 1, Boot: p.ref.Boot, Bare: n.own.claim.Term.Bare}})
 	}
 	p.passing, n.owes = nil, false
 	n.unpark = true
@@ -208,7 +208,7 @@ func (n *Node) grantRefused(p *peer, q *queued) {
 			return // there is a gap, and what is lacking is sought
 		}
 		span.To = o.claim.Span.To
-		c.Term = later(c.Term, o.claim.Term)
+		c.Term = both(c.Term, o.claim.Term)
 		own = append(own, n.base())
 	}
 	c.Bases = bases(c.Bases, own...)
@@ -233,7 +233,7 @@ func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, with []synced
 	n.unhold(s)
 	n.own = &owned{claim: msg.Claim{
 		Span: s, Owner: n.c.Self, Config: 1, Bases: from[:min(len(from), msg.MaxBases)],
-		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot},
+		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot, Bare: above.Bare},
 	}}
 	n.gap, n.owes = nil, false
 	for _, p := range n.order {
@@ -322,7 +322,7 @@ func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
 	if o := n.own; o != nil {
 		s.To = o.claim.Span.To
 		from = bases(from, n.base())
-		above = later(above, o.claim.Term)
+		above = both(above, o.claim.Term)
 	} else {
 		above.Number--
 	}

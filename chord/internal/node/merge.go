@@ -68,7 +68,7 @@ func (n *Node) forward() {
 	parts := make(map[ring.Ref]*fill)
 	part := func(at place.Place) *fill {
 		o, known := n.Owner(at)
-		if !known || !n.alive(o.Node) {
+		if !known || !n.alive(o.Node) || n.leaving {
 			return nil
 		}
 		f := parts[o.Node]
@@ -92,6 +92,9 @@ func (n *Node) forward() {
 		} else {
 			n.forked.records = append(n.forked.records, r)
 		}
+	}
+	if n.tracing == 0 && len(n.forked.entries) > 0 {
+		n.trace(n.c.Circle.OfKey(n.forked.entries[0].Key))
 	}
 	for _, r := range owners {
 		f := parts[r]

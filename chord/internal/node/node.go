@@ -51,6 +51,9 @@ type Node struct {
 	gap      *gap
 	merges   []merge // spans that wait to be compared
 	forked   fork    // what is to be compared elsewhere
+	tracing  uint64  // a lookup of its own
+	auditAt  time.Duration
+	audits   int
 	rivals   []Owned // whose claims were higher than this node's, the last ones
 	leaving  bool
 	owes     bool // it gave all that it had, and waits for the word that it is taken
@@ -188,7 +191,7 @@ func (n *Node) Receive(now Time, from ring.Ref, m msg.Message) {
 	case *msg.Pong:
 		n.ponged(p, m)
 	case *msg.Query:
-		n.send(from, &msg.Holdings{Nonce: m.Nonce, All: n.having(m.Span)})
+		n.asked(p, m)
 	case *msg.Holdings:
 		n.told(p, m)
 	case *msg.Deposed:
@@ -221,6 +224,7 @@ func (n *Node) Tick(now Time) {
 	n.giveUpHolding()
 	n.forward()
 	n.expire()
+	n.audit()
 	n.tidy()
 }
 
@@ -230,7 +234,13 @@ func (n *Node) drainRing() {
 	for _, o := range n.rout.Send {
 		n.send(o.To, &o.M)
 	}
-	n.found = append(n.found, n.rout.Found...)
+	for _, f := range n.rout.Found {
+		if f.Number == n.tracing {
+			n.traced(&f)
+		} else {
+			n.found = append(n.found, f)
+		}
+	}
 	if n.rout.Refused != nil {
 		n.refused = n.rout.Refused
 	}
@@ -397,11 +407,9 @@ func (n *Node) draw() uint64 {
 	return n.nonce
 }
 
-func later(a, b msg.Term) msg.Term {
-	if a.Compare(b) < 0 {
-		return b
-	}
-	return a
+// both is the term above which one is that follows both.
+func both(a, b msg.Term) msg.Term {
+	return msg.Term{Number: max(a.Number, b.Number), Bare: a.Bare || b.Bare}
 }
 
 // byPlace orders refs, so that a seed decides.

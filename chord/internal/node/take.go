@@ -142,7 +142,7 @@ func (n *Node) take(p *peer, number uint64, it *msg.Item) {
 		n.takeAdopt(p, number, it)
 	case msg.Drop:
 		for _, h := range n.carve(it.Span) {
-			if h.Claim.Owner == p.ref && h.Claim.Term.Compare(it.Claim.Term) <= 0 {
+			if it.Claim.Owner == p.ref && h.Claim.Term.Compare(it.Claim.Term) <= 0 {
 				n.trash = append(n.trash, h.Span)
 				h.Claim.Owner.Boot = 0 // nobody's
 			}
