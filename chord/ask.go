@@ -71,20 +71,25 @@ func (at *reached) greet(ctx context.Context) (link.Info, error) {
 	if err != nil {
 		return link.Info{}, &unansweredError{at, err}
 	}
+	var last error
 	for {
 		info, err := questions.Info(ctx)
 		switch {
 		case err == nil && info.Joined:
 			return info, nil
+		case err == nil:
+			last = &unansweredError{at, errJoining}
+		case last != nil && ctx.Err() != nil: // the end has cut this one short
+			return info, last
 		case errors.Is(err, link.ErrRefused):
 			return info, fmt.Errorf("%w: is this where a node is, and does it run?", err)
 		case errors.Is(err, link.ErrForeign):
 			return info, fmt.Errorf("%w: give the address of a node of a ring", err)
-		case err != nil:
+		default:
 			return info, err
 		}
 		if !sleep(ctx, joinPause) {
-			return info, &unansweredError{at, errJoining}
+			return info, last
 		}
 	}
 }

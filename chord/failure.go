@@ -122,4 +122,3 @@ func (j joined) Error() string {
 }
 
 func (j joined) Unwrap() []error { return j }
-

@@ -53,9 +53,10 @@ func (w *walk) next() place.Place { return w.t.circle.Plus(w.to, 0) }
 func (w *walk) advance(ctx context.Context, yield func(string) bool) error {
 	patience, cancel := context.WithTimeout(ctx, w.t.opts.ReadTimeout)
 	defer cancel()
-	p := pursuit{t: w.t, call: &call{verb: opKeys, place: w.next()}}
+	p := pursuit{t: w.t, call: &call{verb: opKeys}}
 	var failed *arc
 	for {
+		p.place = w.next()
 		a, err := p.look(patience, failed)
 		if err != nil {
 			return err

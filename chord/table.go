@@ -32,9 +32,9 @@ type Table struct {
 	mu struct {
 		sync.Mutex
 		closed    bool
-		nodes     map[string]*reached       // by address
-		speaker   *reached                  // who answered a question last; may be nil
-		inquiries map[place.Place]*inquiry  // under way
+		nodes     map[string]*reached      // by address
+		speaker   *reached                 // who answered a question last; may be nil
+		inquiries map[place.Place]*inquiry // under way
 		lookout   struct {
 			watchers int
 			// first is closed when it has seen the ring once; nil while there is none.
