@@ -2,9 +2,11 @@ package data
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/torc-dht/torc/chord/internal/msg"
 	"github.com/torc-dht/torc/chord/internal/place"
@@ -179,10 +181,31 @@ func TestRoomOfRecords(t *testing.T) {
 		d.Record(msg.Record{Op: msg.OpID{Client: 1, Number: number, Oldest: number}})
 		d.Record(msg.Record{Op: msg.OpID{Client: 2, Number: number, Oldest: number - min(number, 1000)}})
 	}
+	for number := uint64(1); number < 1000; number++ { // long on their way
+		d.Record(msg.Record{Op: msg.OpID{Client: 1, Number: number, Oldest: number}})
+	}
 	one, _ := d.clients.Get(1)
 	many, _ := d.clients.Get(2)
 	if cap(one.list) > 4 || cap(many.list) > 8192 || d.Records() != 1002 {
 		t.Errorf("room for %d and %d records, %d are known", cap(one.list), cap(many.list), d.Records())
+	}
+}
+
+// Of two equal keys the first one is kept, which is the map's as well, and a scan takes
+// no more room than what it has needs.
+func TestRoomOfEntries(t *testing.T) {
+	t.Parallel()
+	d := have("10")
+	first := unsafe.StringData(d.Get([]byte("10")).Key)
+	d.Put(msg.Entry{Key: strings.Clone("10"), Stamp: 2})
+	if e := d.Get([]byte("10")); e.Stamp != 2 || unsafe.StringData(e.Key) != first {
+		t.Errorf("%v has a key of its own", e)
+	}
+	for i := range 100_000 {
+		d.Put(msg.Entry{Key: fmt.Sprint(256*i + 20)})
+	}
+	if entries, _, _, _ := d.Scan(span("0", "15"), Cursor{}, math.MaxInt); len(entries) != 1 || cap(entries) > 10_000 {
+		t.Errorf("room for %d of %d entries", cap(entries), len(entries))
 	}
 }
 
