@@ -13,9 +13,21 @@ import (
 )
 
 var (
-	seeds     = flag.Int("ring.seeds", 0, "how many seeds TestChurn tries; 0 is some, with TORC_SOAK set fifty times as many")
+	seeds     = flag.Int("ring.seeds", 0, "how many seeds each test by seeds tries; 0: some, with TORC_SOAK set fifty times as many")
 	firstSeed = flag.Uint64("ring.seed", 1, "the first seed")
 )
+
+// many is how many seeds a test tries: some, a lot with TORC_SOAK set, or as many as the
+// flag says.
+func many(some int) int {
+	switch {
+	case *seeds > 0:
+		return *seeds
+	case os.Getenv("TORC_SOAK") != "":
+		return 50 * some
+	}
+	return some
+}
 
 // wrong says how the nodes break what Zave shows to hold as long as nobody loses its
 // whole list: each has a living successor, no list turns back or repeats anybody, and by
@@ -125,7 +137,9 @@ func churn(t *testing.T, seed uint64, bugs Bugs) error {
 			}
 		}
 		for range 1 + rng.IntN([]int{5, 50, 300}[rng.IntN(3)]) {
-			w.run(time.Millisecond)
+			if !w.run(time.Millisecond) {
+				continue // nothing is as it wasn't
+			}
 			if err := w.wrong(); err != nil {
 				return fmt.Errorf("seed %d, %v: %w", seed, w.now, err)
 			}
@@ -155,14 +169,7 @@ func (w *town) member(rng *rand.Rand) *Ring {
 
 func TestChurn(t *testing.T) {
 	t.Parallel()
-	n := *seeds
-	if n == 0 {
-		n = 60
-		if os.Getenv("TORC_SOAK") != "" {
-			n *= 50
-		}
-	}
-	for i := range uint64(n) {
+	for i := range uint64(many(60)) {
 		if err := churn(t, *firstSeed+i, Bugs{}); err != nil {
 			t.Fatal(err)
 		}

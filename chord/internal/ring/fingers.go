@@ -75,7 +75,7 @@ func (r *Ring) fingerFound(found *Found) {
 	f := &r.refresh
 	f.lookup = 0
 	switch {
-	case found.Err != nil || r.suspected(found.Owner):
+	case found.Err != nil || r.doubted(found.Owner):
 		r.skipFinger()
 	case found.Owner == r.c.Self:
 		r.setFinger(found.Owner)

@@ -12,26 +12,32 @@ type absence struct {
 }
 
 const (
-	// suspectFor is how long, in patiences, who didn't answer counts as gone, unless
-	// it is heard.
+	// suspectFor is how long, in patiences, who didn't answer is passed over where
+	// somebody else will do, unless it is heard.
 	suspectFor = 50
-	// doubt is how long, in patiences, the first successor isn't believed that who
-	// didn't answer is before it: by then it has asked as well.
-	doubt = 2
+	// doubtFor is how long others aren't believed that it lives: by then they know
+	// better, or this node was wrong, since there are messages that get lost.
+	doubtFor = 3
 	// manyGone is when those who count as gone no longer are looked through.
 	manyGone = 256
 )
 
-func (r *Ring) suspected(p Ref) bool { return r.missed(p, suspectFor*r.c.Patience) }
-
-// missed tells whether p hasn't answered, not longer than d ago.
-func (r *Ring) missed(p Ref, d time.Duration) bool {
+// suspected tells whether p hasn't answered lately, or has left.
+func (r *Ring) suspected(p Ref) bool {
+	if len(r.gone) == 0 {
+		return false
+	}
 	a, is := r.gone[p]
 	if is && r.now-a.at > suspectFor*r.c.Patience {
 		delete(r.gone, p)
 		return false
 	}
-	return is && r.now-a.at <= d
+	return is
+}
+
+// doubted tells whether p hasn't answered just now, or has left.
+func (r *Ring) doubted(p Ref) bool {
+	return r.suspected(p) && (r.gone[p].left || r.now-r.gone[p].at <= doubtFor*r.c.Patience)
 }
 
 // miss notes that p doesn't answer. Who was known to this node is remembered.

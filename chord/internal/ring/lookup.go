@@ -120,7 +120,7 @@ func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
 
 // consider puts p where it belongs among the best that are known, if it does.
 func (r *Ring) consider(best []Ref, p *Ref, target place.Place) []Ref {
-	if !place.Inside(r.c.Self.Place, p.Place, target) || len(r.gone) > 0 && r.suspected(*p) {
+	if !place.Inside(r.c.Self.Place, p.Place, target) || r.suspected(*p) {
 		return best
 	}
 	i := len(best)

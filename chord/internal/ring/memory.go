@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
-// DefaultRecall is the mean time from one look for lost nodes to the next: cheap
-// enough for as long as they are remembered, and half a minute's rest after a cut has
-// been mended has some.
+// DefaultRecall is the mean time from one look for lost nodes to the next: rare enough
+// for as long as they are remembered, and often enough for one ring half a minute after
+// a cut has been mended.
 const DefaultRecall = 5 * time.Second
+
+// asks is how many of them are asked in one look, in turn.
+const asks = 4
 
 // maxLost is how many lost nodes are remembered: one that comes back is enough to find
 // its ring.
@@ -18,6 +21,7 @@ const maxLost = 64
 type memory struct {
 	lost []lost
 	look time.Duration // when it is looked for them again
+	turn int           // who of them was asked last
 	// with is in a ring that may be another one, which is being found out; nobody:
 	// none is. open are the lookups for it.
 	with  Ref
@@ -90,15 +94,16 @@ func (r *Ring) nextLook() {
 // lookSoon has the next look in the next round.
 func (r *Ring) lookSoon() { r.memory.look = min(r.memory.look, r.now+r.c.Period) }
 
-// lookAround asks one of the lost nodes, by chance, whether it is there, and finds out
-// whether the ring leads to this node.
+// lookAround asks a few of the lost nodes whether they are there, and finds out whether
+// the ring leads to this node.
 func (r *Ring) lookAround() {
 	r.nextLook()
 	m := &r.memory
 	m.lost = slices.DeleteFunc(m.lost, func(l lost) bool { return r.now >= l.until })
-	if len(m.lost) > 0 {
+	for range min(asks, len(m.lost)) {
+		m.turn = (m.turn + 1) % len(m.lost)
 		r.nonce++
-		r.send(m.lost[r.c.Rand.IntN(len(m.lost))].node, Message{Kind: KindAlive, Nonce: r.nonce})
+		r.send(m.lost[m.turn].node, Message{Kind: KindAlive, Nonce: r.nonce})
 	}
 	if len(r.list) > 0 {
 		r.begin(&lookup{kind: ownLookup, target: r.c.Self.Place}, r.c.Self)

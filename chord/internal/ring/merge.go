@@ -96,7 +96,7 @@ func (r *Ring) meetFound(f *Found, p Ref, left uint64) {
 
 // hint has p asked, soon, whether it is a closer successor than the first.
 func (r *Ring) hint(p Ref) {
-	if p == r.c.Self || p.None() || !r.followed(p) || r.gone[p].left || r.missed(p, doubt*r.c.Patience) || slices.Contains(r.hints, p) {
+	if p == r.c.Self || p.None() || !r.followed(p) || r.doubted(p) || slices.Contains(r.hints, p) {
 		return
 	}
 	if len(r.hints) == maxHints {

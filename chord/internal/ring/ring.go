@@ -270,7 +270,7 @@ func (r *Ring) listOf(first Ref, then []Ref) []Ref {
 		if len(list) == r.c.List || !place.Inside(last.Place, p.Place, r.c.Self.Place) {
 			break
 		}
-		if len(r.gone) == 0 || !r.suspected(p) {
+		if !r.doubted(p) {
 			list = append(list, p)
 		}
 	}

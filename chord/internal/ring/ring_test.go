@@ -17,11 +17,15 @@ const circle = place.Circle(8)
 
 // town is a few nodes, and a network in which a message takes a millisecond.
 type town struct {
-	t     *testing.T
+	t     testing.TB
 	now   time.Duration
 	nodes map[uint64]*Ring // by boot
+	all   []*Ring          // in order of place
 	mail  []letter
-	lose  func(letter) bool // nil: nothing
+	sent  int
+	lose  func(*letter) bool   // nil: nothing
+	set   func(*Config)        // how nodes differ from the usual
+	slow  func() time.Duration // what messages take; nil: a millisecond
 	list  int
 	bugs  Bugs
 	prdcs map[Ref]Ref // as they were when wrong last looked
@@ -34,93 +38,162 @@ type letter struct {
 	m  Message
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t testing.TB) *town {
 	return &town{t: t, list: 3, nodes: map[uint64]*Ring{}, prdcs: map[Ref]Ref{}, said: map[uint64]*Output{}}
 }
 
 // start has a node come up at a place; by way of contact, or alone.
 func (w *town) start(id int64, contact *Ring) *Ring {
 	boot := uint64(len(w.said) + 1)
-	r := New(Config{
+	c := Config{
 		Circle: circle, Self: Ref{circle.Of(big.NewInt(id)), boot, strconv.FormatInt(id, 10)}, Rand: rand.New(rand.NewPCG(boot, 0)),
 		List: w.list, Period: 200 * time.Millisecond, Jitter: 20 * time.Millisecond, Patience: 50 * time.Millisecond, Bugs: w.bugs,
-	}, w.now)
+	}
+	if w.set != nil {
+		w.set(&c)
+	}
+	r := New(c, w.now)
 	w.nodes[boot], w.said[boot] = r, &Output{}
+	w.all = append(w.sorted(), r)
+	slices.SortStableFunc(w.all, func(a, b *Ring) int { return a.Self().compare(b.Self()) })
 	if contact != nil {
 		r.Join(w.now, contact.Self())
 	}
 	return r
 }
 
+// remove has a node be no more, of which nobody is told.
+func (w *town) remove(r *Ring) {
+	delete(w.nodes, r.Self().Boot)
+	w.all = slices.DeleteFunc(w.sorted(), func(o *Ring) bool { return o == r })
+}
+
 // kill has a node be no more; refused: the others are told so.
 func (w *town) kill(r *Ring, refused bool) {
-	delete(w.nodes, r.Self().Boot)
-	for _, o := range w.sorted() {
+	w.remove(r)
+	for _, o := range w.all {
 		if refused {
 			o.Dead(w.now, r.Self())
 		}
 	}
 }
 
-func (w *town) sorted() (all []*Ring) {
-	for _, r := range w.nodes {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *Ring) int { return a.Self().Place.Compare(b.Self().Place) })
-	return all
-}
+// sorted are the living nodes in order of place. The slice is the caller's.
+func (w *town) sorted() []*Ring { return slices.Clone(w.all) }
 
-func (w *town) run(d time.Duration) {
-	for end := w.now + d; w.now < end; w.now += time.Millisecond {
-		mail := w.mail
-		w.mail = nil
-		for _, l := range mail {
-			r := w.nodes[l.to.Boot]
-			switch {
-			case l.at > w.now:
-				w.mail = append(w.mail, l)
-			case r != nil && (w.lose == nil || !w.lose(l)):
-				m := l.m
-				r.Receive(w.now, &m)
+// run lets time pass, from one time at which something is due to the next, in
+// milliseconds; ran tells whether there was any before the end.
+func (w *town) run(d time.Duration) (ran bool) {
+	for end := w.now + d; w.now < end; {
+		next := end
+		for i := range w.mail {
+			next = min(next, w.mail[i].at)
+		}
+		for _, r := range w.all {
+			next = min(next, r.Next())
+		}
+		for _, o := range w.all {
+			if len(o.out.Send) > 0 {
+				next = w.now
 			}
 		}
-		for _, r := range w.sorted() {
-			if r.Next() <= w.now {
-				r.Tick(w.now)
+		w.now = max(w.now, (next + time.Millisecond - 1).Truncate(time.Millisecond))
+		if w.now >= end {
+			w.now = end
+			break
+		}
+		ran = true
+		w.step()
+		w.now += time.Millisecond
+	}
+	return ran
+}
+
+// step has everybody do what is due now.
+func (w *town) step() {
+	mail := w.mail
+	w.mail = nil
+	for i := range mail {
+		l := &mail[i]
+		r := w.nodes[l.to.Boot]
+		switch {
+		case l.at > w.now:
+			w.mail = append(w.mail, *l)
+		case r != nil && (w.lose == nil || !w.lose(l)):
+			r.Receive(w.now, &l.m)
+		}
+	}
+	for _, r := range w.all {
+		if r.Next() <= w.now {
+			r.Tick(w.now)
+		}
+		o := w.said[r.Self().Boot]
+		o.Send = o.Send[:0]
+		r.Drain(o)
+		for _, s := range o.Send {
+			takes := time.Millisecond
+			if w.slow != nil {
+				takes = w.slow()
 			}
-			o := w.said[r.Self().Boot]
-			o.Send = o.Send[:0]
-			r.Drain(o)
-			for _, s := range o.Send {
-				w.mail = append(w.mail, letter{w.now + time.Millisecond, s.To, s.M})
-			}
+			w.mail = append(w.mail, letter{w.now + takes, s.To, s.M})
+			w.sent++
 		}
 	}
 }
 
-// unsettled says which node hasn't the predecessor, the list or the fingers that it
+// until lets time pass until there is nothing wrong, and returns how long that took, and
+// what still is wrong after most.
+func (w *town) until(most time.Duration, wrong func() error) (took time.Duration, err error) {
+	began := w.now
+	for {
+		if err = wrong(); err == nil || w.now-began >= most {
+			return w.now - began, err
+		}
+		w.run(50 * time.Millisecond)
+	}
+}
+
+// disorder says which node isn't a member, or hasn't the predecessor or the list that it
 // should have.
-func (w *town) unsettled() error {
-	all := w.sorted()
+func (w *town) disorder() error {
+	all := w.all
 	for i, r := range all {
 		if !r.Member() {
 			return fmt.Errorf("%v is no member", r.Self())
 		}
-		var want []Ref
-		for k := 1; k < len(all) && k <= w.list; k++ {
-			want = append(want, all[(i+k)%len(all)].Self())
+		list := r.Successors()
+		ok := len(list) == min(len(all)-1, w.list)
+		for k := 0; ok && k < len(list); k++ {
+			ok = list[k] == all[(i+k+1)%len(all)].Self()
 		}
-		if !slices.Equal(r.Successors(), want) {
-			return fmt.Errorf("%v has the list %v, want %v", r.Self(), r.Successors(), want)
+		if !ok {
+			return fmt.Errorf("%v has the list %v of %v", r.Self(), list, refs(all))
 		}
 		before := all[(i+len(all)-1)%len(all)].Self()
 		if len(all) > 1 && r.Predecessor() != before {
 			return fmt.Errorf("%v has the predecessor %v, want %v", r.Self(), r.Predecessor(), before)
 		}
+	}
+	return nil
+}
+
+func refs(rs []*Ring) (all []Ref) {
+	for _, r := range rs {
+		all = append(all, r.Self())
+	}
+	return all
+}
+
+// unsettled is disorder, or says which finger is another one than it should be.
+func (w *town) unsettled() error {
+	if err := w.disorder(); err != nil {
+		return err
+	}
+	for _, r := range w.all {
 		for k, f := range r.Fingers() {
 			start := circle.Plus(r.Self().Place, k)
-			at := slices.IndexFunc(all, func(o *Ring) bool { return o.Self().Place.Compare(start) >= 0 })
-			if want := all[max(at, 0)].Self(); f != want {
+			at := slices.IndexFunc(w.all, func(o *Ring) bool { return o.Self().Place.Compare(start) >= 0 })
+			if want := w.all[max(at, 0)].Self(); f != want {
 				return fmt.Errorf("finger %d of %v is %v, want %v", k, r.Self(), f, want)
 			}
 		}
@@ -243,7 +316,7 @@ func TestNobodyUnansweredIsAdopted(t *testing.T) {
 	w, n := five(t)
 	j := w.start(120, n[99])
 	noticed := false
-	w.lose = func(l letter) bool {
+	w.lose = func(l *letter) bool {
 		noticed = noticed || l.m.Kind == KindNotify && l.m.From == j.Self()
 		return l.to == j.Self() && l.m.Kind == KindAsk // nobody gets an answer of its
 	}

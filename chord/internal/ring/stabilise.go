@@ -97,11 +97,11 @@ func (r *Ring) answered(m *Message) {
 	case ofFirst:
 		r.setList(r.listOf(m.From, m.List))
 		p := m.Predecessor
-		if !p.None() && p != r.c.Self && p.Place == r.c.Self.Place && !r.suspected(p) {
+		if !p.None() && p != r.c.Self && p.Place == r.c.Self.Place && !r.doubted(p) {
 			r.question(ofTaken, p, KindAlive) // two rings have met
 			return
 		}
-		if p.None() || !r.followed(p) || r.missed(p, doubt*r.c.Patience) {
+		if p.None() || !r.followed(p) || r.doubted(p) {
 			p = r.hinted()
 		}
 		if !p.None() {
@@ -148,7 +148,7 @@ func (r *Ring) adopt(m *Message) {
 		}
 	}
 	if len(r.list) == 0 {
-		r.lookSoon() // that one may be anywhere
+		r.lookSoon() // that one may be far away
 	}
 	r.setList(r.listOf(m.From, m.List))
 	// There may be others before that one: many that joined between two rounds are
@@ -243,6 +243,19 @@ func (r *Ring) rectify(p Ref) {
 // dropFirst leaves out the first successor, who is dead: the next one is told.
 func (r *Ring) dropFirst() {
 	r.setList(slices.Clone(r.list[1:]))
+	if len(r.list) == 0 {
+		r.lonely()
+	}
 	r.notify()
 	r.soon()
+}
+
+// lonely: the whole list is lost, and with it the order of the ring. Those that are
+// still known may be in one ring or in several: they are looked for as if they were lost.
+func (r *Ring) lonely() {
+	r.remember(r.prdc)
+	for _, p := range r.fingers {
+		r.remember(p)
+	}
+	r.lookSoon()
 }
