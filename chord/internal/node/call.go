@@ -235,7 +235,7 @@ func (n *Node) Owner(p place.Place) (Owned, bool) {
 		}
 	}
 	for _, o := range n.rivals {
-		if covers(o.Span, p) && n.alive(o.Node) {
+		if covers(o.Span, p) && n.alive(o.Node) && !n.nearer(p, o.Node) {
 			return o, true
 		}
 	}
@@ -245,6 +245,14 @@ func (n *Node) Owner(p place.Place) (Owned, bool) {
 		return Owned{msg.Span{From: before.Place, To: self.Place}, first}, true
 	}
 	return Owned{}, false
+}
+
+// nearer tells whether the ring has somebody whose place follows p before owner's does:
+// who has joined since that one had p.
+func (n *Node) nearer(p place.Place, owner ring.Ref) bool {
+	return p != owner.Place && slices.ContainsFunc(n.ring.Successors(), func(r ring.Ref) bool {
+		return r.Place == p || place.Inside(p, r.Place, owner.Place)
+	})
 }
 
 // retry tries what is parked again.
