@@ -18,6 +18,7 @@ import (
 	"github.com/torc-dht/torc/chord/internal/msg"
 	"github.com/torc-dht/torc/chord/internal/place"
 	"github.com/torc-dht/torc/chord/internal/ring"
+	"github.com/torc-dht/torc/internal/cluster"
 )
 
 func TestMain(m *testing.M) {
@@ -96,6 +97,8 @@ type events struct {
 	changed  *sync.Cond
 	held     bool // nothing is taken
 	others   []Event
+	times    []time.Time // of others
+	last     time.Time   // of the one that was awaited last
 	messages []msg.Message
 	from     map[ring.Ref]int // how many messages
 }
@@ -120,7 +123,7 @@ func (e *events) collect(in <-chan Event, ended <-chan struct{}) {
 				e.messages = append(e.messages, r.Msgs...)
 				e.from[r.From] += len(r.Msgs)
 			} else {
-				e.others = append(e.others, one)
+				e.others, e.times = append(e.others, one), append(e.times, time.Now())
 			}
 			e.changed.Broadcast()
 			e.mu.Unlock()
@@ -173,7 +176,8 @@ func await[E Event](t testing.TB, e *events, like func(E) bool) (found E) {
 		if i < 0 {
 			return false
 		}
-		e.others = slices.Delete(e.others, 0, i+1)
+		e.last = e.times[i]
+		e.others, e.times = slices.Delete(e.others, 0, i+1), slices.Delete(e.times, 0, i+1)
 		return true
 	})
 	return found
@@ -197,6 +201,17 @@ func (e *events) rest() []Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.others)
+}
+
+// eventually waits until cond, which is called again and again, is true.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	cluster.Eventually(t, patience, what, func() error {
+		if !cond() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 }
 
 // acks are messages that can be told apart.
@@ -248,22 +263,37 @@ func (a answers) Fail(context.Context) error  { return a.call("fail") }
 // nodeEnv makes this program a node in a process of its own.
 const nodeEnv = "TORC_CHORD_LINK_TEST_NODE"
 
-// beNode is one that prints what happens to it, and sends messages back:
+// pingEvery is how often a node in a process of its own sends something.
+const pingEvery = 50 * time.Millisecond
+
+// beNode is one that prints what happens to it, and sends queries back. To the others
+// it sends something now and then.
 //
-//	ID BOOT ADDR
+//	ID BOOT ADDR [ID BOOT ADDR]...
 func beNode(args []string) {
-	var id int64
-	var boot uint64
-	_, err := fmt.Sscan(args[0], &id)
-	if _, err2 := fmt.Sscan(args[1], &boot); cmp.Or(err, err2) != nil {
-		panic(cmp.Or(err, err2))
+	var refs []ring.Ref
+	for ; len(args) > 0; args = args[3:] {
+		var id int64
+		var boot uint64
+		_, err := fmt.Sscan(args[0], &id)
+		if _, err2 := fmt.Sscan(args[1], &boot); cmp.Or(err, err2) != nil {
+			panic(cmp.Or(err, err2))
+		}
+		refs = append(refs, refOf(id, boot, args[2]))
 	}
-	l, err := net.Listen("tcp", args[2])
+	l, err := net.Listen("tcp", refs[0].Addr)
 	if err != nil {
 		panic(err)
 	}
 	in := make(chan Event, 64)
-	m := NewMesh(Config{Ring: theRing, Bits: 8, Replicas: 1, Self: refOf(id, boot, args[2]), Calls: answers{}, Events: in})
+	m := NewMesh(Config{Ring: theRing, Bits: 8, Replicas: 1, Self: refs[0], Calls: answers{}, Events: in})
+	go func() {
+		for range time.Tick(pingEvery) {
+			for _, other := range refs[1:] {
+				m.Send(other, &msg.Ping{})
+			}
+		}
+	}()
 	go func() {
 		for e := range in {
 			switch e := e.(type) {
@@ -272,7 +302,11 @@ func beNode(args []string) {
 			case Down:
 				fmt.Println("down", e.Peer.Place, e.Refused)
 			case Received:
-				m.Send(e.From, e.Msgs...)
+				for _, one := range e.Msgs {
+					if _, is := one.(*msg.Query); is {
+						m.Send(e.From, one)
+					}
+				}
 			}
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +139,7 @@ func TestWhoCallsLives(t *testing.T) {
 		}
 	}
 	b.shut()
-	a.events.until(t, "the end of the call", func() bool { return !a.isCalling(b.ref.Boot) })
+	eventually(t, "the end of the call", func() bool { return !a.isCalling(b.ref.Boot) })
 	a.Send(b.ref, acks(1, 1)...)
 	await(t, a.events, func(d Down) bool { return d.Refused })
 }
@@ -304,15 +305,12 @@ func TestSilentPeer(t *testing.T) {
 	// Too much for it ends the call that is under way.
 	a.Send(silent, acks(1, 1)...)
 	large := batchOfWrites(1, 1<<20)
-	a.events.until(t, "a full queue", func() bool {
+	eventually(t, "a full queue", func() bool {
 		a.Send(silent, large)
-		for _, e := range a.events.others {
-			if d, ok := e.(Down); ok && errors.Is(d.Err, ErrQueueFull) {
-				return !d.Refused
-			}
-		}
-		time.AfterFunc(time.Millisecond, a.events.changed.Broadcast)
-		return false
+		return slices.ContainsFunc(a.events.rest(), func(e Event) bool {
+			d, ok := e.(Down)
+			return ok && !d.Refused && errors.Is(d.Err, ErrQueueFull)
+		})
 	})
 }
 
@@ -326,16 +324,10 @@ func TestSlowPeer(t *testing.T) {
 	await[Up](t, a.events, nil)
 	b.events.hold(true)
 	large := batchOfWrites(1, 1<<20)
-	for i := 0; ; i++ {
+	eventually(t, "a full queue", func() bool {
 		a.Send(b.ref, large)
-		if rest := a.events.rest(); len(rest) > 0 {
-			break
-		}
-		if i > 100_000 {
-			t.Fatal("it takes more and more")
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return len(a.events.rest()) > 0
+	})
 	if d := await[Down](t, a.events, nil); d.Peer != b.ref || d.Refused || !errors.Is(d.Err, ErrQueueFull) {
 		t.Errorf("got %+v", d)
 	}
@@ -386,7 +378,7 @@ func TestCloseByTheLoop(t *testing.T) {
 	go func() { served <- m.Serve(l) }()
 	m.Send(b.ref, acks(1, 1)...)
 	b.Send(m.cfg.Self, acks(1, 1)...)
-	b.events.until(t, "a connection", func() bool { return len(b.events.others) > 0 })
+	await[Up](t, b.events, nil)
 	m.Close()
 	m.Close()
 	if err := <-served; err != nil {
@@ -403,13 +395,9 @@ func TestIdle(t *testing.T) {
 		a.Send(b.ref, acks(i, 1)...)
 		await[Up](t, a.events, nil)
 		checkAcks(t, b.events.take(t, 1), i)
-		b.events.until(t, "the end of the call", func() bool {
-			time.AfterFunc(time.Millisecond, b.events.changed.Broadcast)
-			return !b.isCalling(a.ref.Boot)
-		})
+		eventually(t, "the end of the call", func() bool { return !b.isCalling(a.ref.Boot) })
 	}
-	a.events.until(t, "nothing to be left", func() bool {
-		time.AfterFunc(time.Millisecond, a.events.changed.Broadcast)
+	eventually(t, "nothing to be left", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.mu.peers) == 0

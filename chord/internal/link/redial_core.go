@@ -10,6 +10,9 @@ const (
 	// hurriedCalls is how many calls may be made without a rest after a connection was
 	// lost, while it isn't clear what has become of the peer.
 	hurriedCalls = 5
+	// shortLives is after how many connections in a row that lived for less than a
+	// minRest the hurry ends.
+	shortLives = 3
 	// Rests between calls grow from the one to the other.
 	minRest = 50 * time.Millisecond
 	maxRest = time.Second
@@ -31,18 +34,21 @@ const (
 type redial struct {
 	refusals int           // in a row, up to 1
 	hurried  int           // calls left without a rest
+	short    int           // connections in a row that have not lived
 	rest     time.Duration // the last one
 }
 
-// lost returns how long to wait when a connection broke that lived for so long. One
-// that never lives makes no hurry.
+// lost returns how long to wait when a connection broke that lived for so long.
 func (r *redial) lost(lived time.Duration) time.Duration {
-	r.refusals = 0
-	if lived >= minRest {
-		*r = redial{hurried: hurriedCalls}
-		return 0
+	if r.short++; lived >= minRest {
+		r.short, r.rest = 0, 0
 	}
-	return r.pause()
+	r.refusals, r.hurried = 0, 0
+	if r.short > shortLives {
+		return r.pause()
+	}
+	r.hurried = hurriedCalls
+	return 0
 }
 
 // failed returns how long to wait after a call that failed, and whether that is to be
@@ -58,13 +64,13 @@ func (r *redial) failed(o outcome, calling bool) (rest time.Duration, report, de
 		r.refusals = 1
 		return hurriedPause, false, false
 	case o == refused, o == replaced:
-		*r = redial{rest: r.rest}
+		r.refusals, r.hurried = 0, 0
 		return r.pause(), true, true
 	case o == hungUp && r.hurried > 0:
 		r.refusals = 0
 		return r.pause(), false, false
 	}
-	*r = redial{rest: r.rest}
+	r.refusals, r.hurried = 0, 0
 	return r.pause(), true, false
 }
 

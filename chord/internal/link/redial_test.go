@@ -39,8 +39,8 @@ func TestRedial(t *testing.T) {
 			{silent, false, 8 * minRest, true, false}, {silent, false, 16 * minRest, true, false}, {silent, false, maxRest, true, false},
 			{silent, false, maxRest, true, false},
 		}},
-		"rejected": {time.Hour, []step{{rejected, false, minRest, true, false}}},
-		"flapping": {time.Millisecond, []step{{hungUp, false, 2 * minRest, true, false}}},
+		"rejected":    {time.Hour, []step{{rejected, false, minRest, true, false}}},
+		"killed soon": {time.Millisecond, []step{{hungUp, false, again, false, false}}},
 	} {
 		var r redial
 		if c.lived > 0 {
@@ -56,6 +56,11 @@ func TestRedial(t *testing.T) {
 		}
 	}
 	var r redial
+	for range shortLives {
+		if rest := r.lost(time.Millisecond); rest != 0 || r.hurried == 0 {
+			t.Errorf("after the first that didn't live: %v", rest)
+		}
+	}
 	for want := minRest; want < maxRest; want *= 2 {
 		if rest := r.lost(time.Millisecond); rest != want {
 			t.Errorf("after one that didn't live: %v, want %v", rest, want)
