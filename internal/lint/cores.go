@@ -29,6 +29,8 @@ var cores = []string{
 	"internal/check/values.go",
 	"internal/simnet/*.go",
 	"chord/internal/data/*.go",
+	"chord/internal/link/decode.go",
+	"chord/internal/link/encode.go",
 	"chord/internal/msg/*.go",
 	"chord/internal/place/*.go",
 	"chord/internal/ring/*.go",

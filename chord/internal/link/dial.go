@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -119,16 +120,14 @@ func once(raw net.Conn) func(context.Context, string) (net.Conn, error) {
 // dial connects to the peer.
 func (p *peer) dial(ctx context.Context) (net.Conn, error) {
 	limit := connectTimeout
-	if p.again.hurried > 0 {
-		limit = hurriedTimeout
+	if _, err := netip.ParseAddrPort(p.ref.Addr); err == nil && p.again.hurried > 0 {
+		limit = hurriedTimeout // a name takes its time
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(limit, farAway*p.took))
 	defer cancel()
 	dial := p.m.cfg.Dialer
 	if dial == nil {
-		dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		}
+		dial = connect
 	}
 	begun := time.Now()
 	raw, err := dial(ctx, p.ref.Addr)
@@ -138,6 +137,33 @@ func (p *peer) dial(ctx context.Context) (net.Conn, error) {
 	p.took = time.Since(begun)
 	tune(raw)
 	return raw, nil
+}
+
+// connect connects to a host:port. Where a name leads to several addresses, its error
+// is a refusal only if all refuse: a process that is stopped may be behind one of them.
+func connect(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	all := []string{host}
+	if _, err := netip.ParseAddr(host); err != nil {
+		if all, err = net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return nil, err
+		}
+	}
+	err = nil
+	for _, one := range all {
+		c, failed := d.DialContext(ctx, "tcp", net.JoinHostPort(one, port))
+		if failed == nil {
+			return c, nil
+		}
+		if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+			err = failed
+		}
+	}
+	return nil, err
 }
 
 // greet says who calls, and returns who answers.

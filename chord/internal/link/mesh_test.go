@@ -83,14 +83,20 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	a := start(t, 1)
 	l := listen(t, "127.0.0.1:0")
-	nobody := refOf(2, 5, l.Addr().String())
+	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	for range 3 {
+	for _, host := range []string{"127.0.0.1", "127.0.0.1", "localhost"} {
+		nobody := refOf(2, 5, net.JoinHostPort(host, port))
 		a.Send(nobody, acks(1, 3)...)
 		d := await[Down](t, a.events, nil)
 		if d.Peer != nobody || !d.Refused || !strings.Contains(d.Err.Error(), nobody.Addr) {
 			t.Errorf("got %+v", d)
 		}
+	}
+	no := refOf(2, 5, "no.such.name.invalid:1")
+	a.Send(no, acks(1, 1)...)
+	if d := await[Down](t, a.events, nil); d.Peer != no || d.Refused {
+		t.Errorf("got %+v", d)
 	}
 }
 

@@ -403,28 +403,3 @@ func batchOfWrites(n, size int) *msg.Batch {
 	}
 	return m
 }
-
-func BenchmarkEncode(b *testing.B) {
-	f := &frame{msgs: []msg.Message{batchOfWrites(100, 100)}}
-	c := newCodec()
-	b.ReportAllocs()
-	for b.Loop() {
-		out, err := c.Marshal(f)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.SetBytes(int64(out.Len()))
-		out.Free()
-	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	raw := encoded(b, &frame{msgs: []msg.Message{batchOfWrites(100, 100)}})
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := decoded(raw); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
