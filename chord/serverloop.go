@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/chord/internal/link"
 	"github.com/torc-dht/torc/chord/internal/node"
 	"github.com/torc-dht/torc/chord/internal/place"
@@ -50,7 +51,9 @@ type serverLoop struct {
 	leaving  bool
 	ending   bool             // nobody is asked anything any more
 	late     <-chan time.Time // when handing over has to be done
+	began    int64
 	ticked   int64
+	met      bool // it knows that it has neighbours in the ring
 	fatal    error
 }
 
@@ -74,10 +77,11 @@ func newServerLoop(s *Server, m membership, logger *slog.Logger) *serverLoop {
 		Circle: m.circle, Replicas: m.replicas, Self: m.self, Limit: l.limit,
 		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
-	if m.contact.None() {
-		l.core = node.New(c, clock())
+	now := clock()
+	if l.began = now.Mono; m.contact.None() {
+		l.core = node.New(c, now)
 	} else {
-		l.core = node.Join(c, clock(), m.contact)
+		l.core = node.Join(c, now, m.contact)
 	}
 	l.handler = memcache.NewHandler(nodeItems{l})
 	return l
@@ -173,12 +177,17 @@ func (l *serverLoop) settled() {
 	if l.joined {
 		return
 	}
-	if err := l.core.Refused(); err != nil {
+	switch err := l.core.Refused(); {
+	case err != nil:
 		l.fatal = fmt.Errorf("chord: the ring of %s: %w; choose another identifier", l.contact.Addr, err)
-	} else if l.core.Joined() {
+	case l.core.Joined():
 		l.joined = true
 		l.mesh.SetJoined(true)
 		l.cfg.joinedOnce.Do(func() { close(l.cfg.joined) })
+	case !l.met && l.ticked-l.began > int64(ContactWithin):
+		if l.met = len(l.core.Status().Successors) > 0; !l.met {
+			l.fatal = fmt.Errorf("chord: %w: the contact at %s answered and then let nobody join for %v: is it gone?", torc.ErrUnavailable, l.contact.Addr, ContactWithin)
+		}
 	}
 }
 
