@@ -70,6 +70,7 @@ func (d *decoder) message() msg.Message {
 	case wireHoldings:
 		m := &msg.Holdings{Nonce: d.fixed()}
 		m.All = list(d, 8, (*decoder).holding)
+		m.Claims = list(d, 8, func(d *decoder, c *msg.Claim) { *c = d.claim() })
 		return m
 	case wireDeposed:
 		return &msg.Deposed{Claim: d.claim()}

@@ -55,6 +55,10 @@ func appendMessage(b []byte, m msg.Message) []byte {
 		for i := range m.All {
 			b = appendHolding(b, &m.All[i])
 		}
+		b = binary.AppendUvarint(b, uint64(len(m.Claims)))
+		for i := range m.Claims {
+			b = appendClaim(b, &m.Claims[i])
+		}
 		return b
 	case *msg.Deposed:
 		return appendClaim(append(b, byte(wireDeposed)), &m.Claim)
@@ -276,6 +280,9 @@ func weight(m msg.Message) int {
 		n := itemWeight
 		for i := range m.All {
 			n += claimWeight + weightOfClaim(&m.All[i].Claim)
+		}
+		for i := range m.Claims {
+			n += claimWeight + weightOfClaim(&m.Claims[i])
 		}
 		return n
 	case *ring.Message:

@@ -15,22 +15,16 @@ const Version = 1
 type Span struct{ From, To place.Place }
 
 // Term orders claims on one place: the higher one is right. By its number, then by
-// who drew it; but a bare one is below all others.
+// who drew it.
 type Term struct {
 	Number, Boot uint64
 	// Bare: something of what there had been was nowhere to be found when the span was
-	// taken over. Who has it may come back.
+	// taken over. Who has it may come back, and then a bare claim gives way.
 	Bare bool
 }
 
 // Compare is -1 if t is lower than o, 0 if it is the same, 1 if it is higher.
 func (t Term) Compare(o Term) int {
-	if t.Bare != o.Bare {
-		if t.Bare {
-			return -1
-		}
-		return 1
-	}
 	return cmp.Or(cmp.Compare(t.Number, o.Number), cmp.Compare(t.Boot, o.Boot))
 }
 
@@ -122,10 +116,12 @@ type Query struct {
 	Span  Span
 }
 
-// Holdings answers: one for each piece that the receiver has.
+// Holdings answers: one for each piece that the receiver has. Claims are those of other
+// owners that it knows of.
 type Holdings struct {
-	Nonce uint64
-	All   []Holding
+	Nonce  uint64
+	All    []Holding
+	Claims []Claim
 }
 
 // Deposed says that there is a higher claim on a part of what the receiver owns.

@@ -47,7 +47,13 @@ func (n *Node) traced(f *ring.Found) {
 // asked answers what p wants to know. If it has copies that it is not to have any more
 // it is told so.
 func (n *Node) asked(p *peer, m *msg.Query) {
-	n.send(p.ref, &msg.Holdings{Nonce: m.Nonce, All: n.having(m.Span)})
+	a := &msg.Holdings{Nonce: m.Nonce, All: n.having(m.Span)}
+	for _, q := range n.order {
+		if q != p && n.claims(q, m.Span) {
+			a.Claims = append(a.Claims, q.claim)
+		}
+	}
+	n.send(p.ref, a)
 	o := n.own
 	if m.Nonce != 0 || o == nil || !o.firm || !n.mayServe() || o.holder(p) != nil {
 		return

@@ -51,6 +51,12 @@ func (n *Node) depose(c *msg.Claim) {
 	if len(lost) == 0 {
 		return
 	}
+	if c.Term.Bare && !o.claim.Term.Bare && !based(c, &o.claim) {
+		// Who has all that there was counts before who had not, and is told so.
+		n.sometimes("a bare claim gives way")
+		n.raise(c.Term)
+		return
+	}
 	n.counts.Deposed++
 	n.sometimes("deposed")
 	// What is left has to end at this node; other pieces are their owners' to claim.
@@ -91,6 +97,13 @@ func (n *Node) depose(c *msg.Claim) {
 	n.arrange()
 	n.mind()
 	n.forward()
+}
+
+// raise puts this node's claim above another one's.
+func (n *Node) raise(above msg.Term) {
+	c := &n.own.claim
+	above.Bare = c.Term.Bare
+	n.assume(c.Span, above, bases(c.Bases, n.base()), nil)
 }
 
 // based tells whether c goes back to old as it is: all that was answered under old is

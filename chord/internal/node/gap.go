@@ -82,10 +82,18 @@ func (n *Node) told(p *peer, m *msg.Holdings) {
 	for i := range m.All {
 		h := &m.All[i]
 		n.depose(&h.Claim)
+		if !h.Serving {
+			continue
+		}
 		// Who went on beside this node, and has to give way, may have what is later.
-		if o := n.own; o != nil && h.Serving && h.Claim.Term.Compare(o.claim.Term) < 0 {
+		if o := n.own; o != nil && h.Claim.Term.Compare(o.claim.Term) < 0 {
 			if both := overlap(n.c.Circle, o.claim.Span, h.Claim.Span); len(both) > 0 {
 				n.rival(p, &h.Claim, &o.claim, both)
+			}
+		}
+		for k := range n.holds {
+			if x := &n.holds[k]; x.Claim.Term.Compare(h.Claim.Term) > 0 && len(overlap(n.c.Circle, x.Span, h.Span)) > 0 && !based(&h.Claim, &x.Claim) {
+				n.send(p.ref, &msg.Deposed{Claim: x.Claim})
 			}
 		}
 	}
@@ -96,6 +104,9 @@ func (n *Node) told(p *peer, m *msg.Holdings) {
 		a.had[p.ref] = m.All
 		for i := range m.All {
 			n.askToo(a, m.All[i].Claim.Owner)
+		}
+		for i := range m.Claims {
+			n.askToo(a, m.Claims[i].Owner)
 		}
 	}
 	n.askAgain()

@@ -141,9 +141,9 @@ func (n *Node) mergeIn(entries []msg.Entry, records []msg.Record) {
 		if have != nil && have.Stamp == e.Stamp {
 			continue
 		}
-		_, known, answered := n.data.Recall(e.By)
+		_, known, _ := n.data.Recall(e.By)
 		switch {
-		case e.By.Client != 0 && (known || answered) && (have == nil || have.By != e.By):
+		case known && (have == nil || have.By != e.By):
 			// It was carried out here as well, and something else came after it.
 			n.counts.Merged++
 		case have != nil && have.Stamp > e.Stamp:
@@ -157,8 +157,8 @@ func (n *Node) mergeIn(entries []msg.Entry, records []msg.Record) {
 		}
 	}
 	for i := range records {
-		if _, known, _ := n.data.Recall(records[i].Op); !known {
-			n.data.Record(records[i])
+		if _, known, _ := n.data.Recall(records[i].Op); !known && n.own != nil && covers(n.own.claim.Span, records[i].Place) {
+			n.carryOut(msg.Entry{}, records[i])
 		}
 	}
 }

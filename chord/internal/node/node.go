@@ -114,7 +114,7 @@ func blank(c Config, now Time) *Node {
 	n := &Node{c: c, now: now, data: data.New(c.Circle), peers: make(map[ring.Ref]*peer), pending: make(map[string]*write)}
 	n.ring = ring.New(ring.Config{
 		Circle: c.Circle, Self: c.Self, Rand: c.Rand, List: c.List, Period: c.PingEvery, Jitter: c.PingEvery / 8,
-		Patience: c.silence(), Tries: 3, Fingers: 4, WholeList: true, Bugs: c.Ring,
+		Patience: c.silence(), Tries: 3, Remember: tombstone, Fingers: 4, WholeList: true, Bugs: c.Ring,
 	}, 0)
 	return n
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -101,4 +102,69 @@ func TestFrozen(t *testing.T) {
 		t.Fatalf("%q", g.got)
 	}
 	r.whole(want)
+}
+
+// split cuts the nodes in two sets off from each other, and returns what mends it.
+func (r *rig) split(in func(*Node) bool) (mend func()) {
+	for _, a := range r.boots {
+		for _, b := range r.boots {
+			if in(r.nodes[a]) != in(r.nodes[b]) {
+				r.cut[[2]uint64{a, b}] = true
+			}
+		}
+	}
+	return func() {
+		for pair := range r.cut {
+			if a, b := r.nodes[pair[0]], r.nodes[pair[1]]; a != nil && b != nil {
+				a.Up(r.time(), b.Self())
+				r.flush(a)
+			}
+		}
+		clear(r.cut)
+	}
+}
+
+// TestCutInTwo: both sides go on, and when they meet there is one ring again, with the
+// newest values.
+func TestCutInTwo(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 8, 1+int(seed)%3)
+			r.rand = rand.New(rand.NewPCG(seed, 1))
+			first := r.start("1", nil)
+			for _, id := range []string{"136", "35", "99", "32", "200"} {
+				r.join(id, first)
+			}
+			want := fillUp(r, 60)
+			r.whole(want)
+			side := make(map[*Node]bool)
+			for _, b := range r.boots {
+				side[r.nodes[b]] = r.rand.IntN(2) == 0
+			}
+			mend := r.split(func(n *Node) bool { return side[n] })
+			r.run(10 * time.Second)
+			for i := range 20 {
+				// One side first, then the other one: what was written last counts.
+				key := fmt.Sprint(i * 7)
+				for k, in := range []bool{i%2 == 0, i%2 == 1} {
+					r.run(10 * time.Millisecond)
+					for _, b := range r.boots {
+						n := r.nodes[b]
+						if side[n] == in && n.own != nil && covers(n.own.claim.Span, r.c.Circle.OfKey(key)) && n.mayServe() {
+							want[key] = fmt.Sprint("side", k, i)
+							r.last++
+							r.do(n, &op{key: key, value: want[key]}, opID(r.last))
+							break
+						}
+					}
+				}
+			}
+			r.run(50 * time.Second)
+			mend()
+			r.until(60*time.Second, r.settled)
+			r.whole(want)
+		})
+	}
 }

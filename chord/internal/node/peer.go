@@ -18,9 +18,10 @@ type peer struct {
 	pinged  time.Duration
 	asked   time.Duration // since when it is pinged without a word from it; 0: it isn't
 
-	granted  int64 // until when it promises this node not to take over, by Mono
-	promised int64 // until when this node promises it, by Mono
-	full     bool  // it takes no more bytes
+	claim    msg.Claim // what it claimed when it pinged last
+	granted  int64     // until when it promises this node not to take over, by Mono
+	promised int64     // until when this node promises it, by Mono
+	full     bool      // it takes no more bytes
 
 	// Items to it. The first of queue has the number acked+1.
 	queue   fifo[queued]
@@ -155,6 +156,7 @@ func (n *Node) ping(p *peer) {
 
 // pinged answers. Whoever claims what is another one's is told so, and gets no promise.
 func (n *Node) pinged(p *peer, m *msg.Ping) {
+	p.claim = m.Claim
 	a := &msg.Pong{Sent: m.Sent, Full: n.full(), Promise: true}
 	if !m.Claim.Owner.None() && !n.agrees(p, &m.Claim) {
 		a.Promise = false
@@ -194,6 +196,11 @@ func (n *Node) alive(r ring.Ref) bool {
 	}
 	p := n.peers[r]
 	return p != nil && !p.dead && !p.suspect && p.at > 0 && n.runs-p.at <= 2*n.c.silence()
+}
+
+// claims tells whether p, which lives, claims a part of s.
+func (n *Node) claims(p *peer, s msg.Span) bool {
+	return p.claim.Owner == p.ref && n.alive(p.ref) && len(overlap(n.c.Circle, s, p.claim.Span)) > 0
 }
 
 // gone tells whether r is known to be dead, or has been silent for too long.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -27,6 +28,13 @@ type rig struct {
 	wire   []parcel
 	rand   *rand.Rand
 	last   uint64
+	plan   []planned
+}
+
+// planned is what is to be done at a time.
+type planned struct {
+	at time.Duration
+	do func()
 }
 
 type parcel struct {
@@ -86,6 +94,12 @@ func (r *rig) flush(n *Node) {
 	}
 }
 
+// after has do done in d.
+func (r *rig) after(d time.Duration, do func()) {
+	r.plan = append(r.plan, planned{r.now + d, do})
+	slices.SortStableFunc(r.plan, func(a, b planned) int { return cmp.Compare(a.at, b.at) })
+}
+
 // kill ends a node's process: others notice at once.
 func (r *rig) kill(n *Node) {
 	delete(r.nodes, n.Self().Boot)
@@ -96,6 +110,11 @@ func (r *rig) kill(n *Node) {
 // step runs for a millisecond.
 func (r *rig) step() {
 	r.now += time.Millisecond
+	for len(r.plan) > 0 && r.plan[0].at <= r.now {
+		p := r.plan[0]
+		r.plan = r.plan[1:]
+		p.do()
+	}
 	due := r.wire
 	r.wire = nil
 	for _, p := range due {
@@ -206,23 +225,30 @@ func (o *op) Fail(f Failure)               { o.fail = &f }
 // do asks n, and whoever it names, until there is an answer.
 func (r *rig) do(n *Node, o *op, id msg.OpID) {
 	r.t.Helper()
-	for end := r.now + 10*time.Second; r.now < end; {
+	for end := r.now + 20*time.Second; r.now < end; {
 		o.fail = nil
 		c := &Call{Keys: [][]byte{[]byte(o.key)}, Exec: o, Op: id}
-		n.Do(r.time(), c)
-		r.flush(n)
-		for !slices.Contains(n.Done(), c) {
-			r.step()
+		answered := false
+		for asked := r.now; r.nodes[n.Self().Boot] == n && r.now < asked+5*time.Second; r.step() {
+			if r.frozen[n.Self().Boot] {
+				continue
+			}
+			if c.parkedAt == 0 {
+				n.Do(r.time(), c)
+				r.flush(n)
+			}
+			if answered = slices.Contains(n.Done(), c); answered {
+				break
+			}
 		}
 		switch {
-		case o.fail == nil:
+		case answered && o.fail == nil:
 			return
-		case o.fail.Kind == Moved && r.nodes[o.fail.Owner.Node.Boot] != nil:
+		case answered && o.fail.Kind == Moved && r.nodes[o.fail.Owner.Node.Boot] != nil:
 			n = r.nodes[o.fail.Owner.Node.Boot]
 		default:
 			r.run(5 * time.Millisecond)
-			n = r.nodes[r.boots[r.rand.IntN(len(r.boots))]]
-			n = r.whose(o.key, n)
+			n = r.whose(o.key, r.nodes[r.boots[r.rand.IntN(len(r.boots))]])
 		}
 	}
 	r.t.Fatalf("%+v has no answer: %+v\n%s", o, o.fail, r.dump())
@@ -268,7 +294,8 @@ func (r *rig) settled() bool {
 			return false
 		}
 		for _, h := range n.holds {
-			if owner := r.nodes[h.Claim.Owner.Boot]; owner == nil || owner.holderOf(n.Self()) == nil {
+			owner := r.nodes[h.Claim.Owner.Boot]
+			if owner == nil || owner.holderOf(n.Self()) == nil || owner.own == nil || !within(r.c.Circle, h.Span, owner.own.claim.Span) {
 				return false
 			}
 		}

@@ -191,7 +191,8 @@ func (n *Node) takeWrite(p *peer, number uint64, it *msg.Item) {
 	n.apply(it)
 }
 
-// higher is a claim on a part of s that is above term, if this node knows of one.
+// higher is a claim on a part of s that is above owner's of a term, if this node knows
+// of one.
 func (n *Node) higher(s msg.Span, term msg.Term, owner *peer) *msg.Claim {
 	if o := n.own; o != nil && o.claim.Term.Compare(term) > 0 && len(overlap(n.c.Circle, s, o.claim.Span)) > 0 {
 		return &o.claim
@@ -200,6 +201,11 @@ func (n *Node) higher(s msg.Span, term msg.Term, owner *peer) *msg.Claim {
 		h := &n.holds[i]
 		if h.Claim.Owner != owner.ref && h.Claim.Term.Compare(term) > 0 && len(overlap(n.c.Circle, s, h.Span)) > 0 {
 			return &h.Claim
+		}
+	}
+	for _, p := range n.order {
+		if p != owner && p.claim.Term.Compare(term) > 0 && n.claims(p, s) {
+			return &p.claim
 		}
 	}
 	return nil

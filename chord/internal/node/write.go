@@ -102,16 +102,20 @@ func (n *Node) number(at place.Place, e msg.Entry, refusal uint8) *write {
 		n.call.wrote = true
 		op = n.call.Op
 	}
+	return n.carryOut(e, msg.Record{Op: op, Place: at, Stamp: e.Stamp, Refusal: refusal, At: n.micros()})
+}
+
+// carryOut makes e what is at its key, if it has one, and notes r.
+func (n *Node) carryOut(e msg.Entry, r msg.Record) *write {
 	n.own.seq++
-	it := msg.Item{Kind: msg.Write, Term: n.own.claim.Term, Seq: n.own.seq, Entry: e}
-	it.Record = msg.Record{Op: op, Place: at, Stamp: e.Stamp, Refusal: refusal, At: n.micros()}
 	if e.Removed && n.ring.Remembers() {
-		it.Entry.Expires = it.Record.At + uint64(tombstone.Microseconds())
+		e.Expires = n.micros() + uint64(tombstone.Microseconds())
 	}
+	it := msg.Item{Kind: msg.Write, Term: n.own.claim.Term, Seq: n.own.seq, Entry: e, Record: r}
 	n.apply(&it)
-	w := &write{at: at, key: e.Key, op: op}
+	w := &write{at: r.Place, key: e.Key, op: r.Op}
 	for _, h := range n.own.holders {
-		if covers(h.span, at) {
+		if covers(h.span, w.at) {
 			w.waiting++
 			h.peer.push(queued{item: it, w: w})
 		}
