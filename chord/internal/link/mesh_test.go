@@ -499,6 +499,57 @@ func TestCallsThatFail(t *testing.T) {
 	}
 }
 
+// A node that is told to fail answers, and is closed then: the answer arrives. Who
+// waits for what won't come is sent away.
+func TestCloseLetsAnswersOut(t *testing.T) {
+	t.Parallel()
+	called, finished := make(chan string, 2), make(chan struct{})
+	s := start(t, 1, func(c *Config) { c.Calls = failing{called: called, finished: finished} })
+	c := client(t, s.ref.Addr, Options{})
+	failed, stuck := make(chan error, 1), make(chan error, 1)
+	go func() { failed <- c.Fail(within(t)) }()
+	go func() { stuck <- c.Leave(within(t)) }()
+	<-called
+	<-called
+	closed := make(chan struct{})
+	go func() {
+		s.shut()
+		close(closed)
+	}()
+	<-s.ctx.Done()
+	close(finished)
+	if err := <-failed; err != nil {
+		t.Errorf("fail: %v", err)
+	}
+	if err := <-stuck; err == nil {
+		t.Error("leave: it was answered")
+	}
+	<-closed
+}
+
+// failing is a node that can fail, once it has finished, and can't leave.
+type failing struct {
+	answers
+	called   chan<- string
+	finished <-chan struct{}
+}
+
+func (f failing) Fail(ctx context.Context) error {
+	f.called <- "fail"
+	select {
+	case <-f.finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f failing) Leave(ctx context.Context) error {
+	f.called <- "leave"
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // older is a node of another version.
 type older struct{ pb.UnimplementedNodeServer }
 
