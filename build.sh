@@ -10,7 +10,7 @@ here=${BASH_SOURCE[0]%/*}
 cd "$here"
 
 # The names that main.go's programs has.
-names=(clt dht-shell fleet-client kv kv-server master-svr svr watchdog)
+names=(add clt dht-shell fail fleet-client get kv kv-server master-svr node remove svr update watchdog)
 
 need=
 while read -r word value _; do

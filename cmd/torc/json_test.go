@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/torc-dht/torc"
+	"github.com/torc-dht/torc/chord"
 	"github.com/torc-dht/torc/internal/jsonform"
 	"github.com/torc-dht/torc/replica"
 	"github.com/torc-dht/torc/script"
@@ -44,6 +45,13 @@ func TestJSONObjectsAreExplained(t *testing.T) {
 		"each of the servers of shard status": fieldsOf(reflect.TypeFor[shard.ServerStatus]()),
 		"each of the moves of shard status":   fieldsOf(reflect.TypeFor[shard.Move]()),
 		"shard rebalance":                     fieldsOf(reflect.TypeFor[shardRebalanceJSON]()),
+
+		"chord ring":                          fieldsOf(reflect.TypeFor[chordRingJSON]()),
+		"each of the missing of chord ring":   fieldsOf(reflect.TypeFor[chord.Missing]()),
+		"chord status":                        fieldsOf(reflect.TypeFor[chordStatusJSON]()),
+		"each of the fingers of chord status": fieldsOf(reflect.TypeFor[chord.Finger]()),
+		"chord lookup":                        fieldsOf(reflect.TypeFor[chordLookupJSON]()),
+		"each of the hops of chord lookup":    fieldsOf(reflect.TypeFor[chordHopJSON]()),
 	}
 	for _, o := range jsonObjects {
 		what, _, _ := strings.Cut(o.what, ":")

@@ -125,13 +125,19 @@ func oneLine(err error) string {
 // programs are the names that the binary acts by, besides torc itself, which is
 // also what an unknown name means.
 var programs = map[string]func() *cobra.Command{
+	"add":          newAdd,
 	"clt":          newClt,
 	"dht-shell":    newDHTShell,
+	"fail":         newFail,
 	"fleet-client": newFleetClient,
+	"get":          newGetOf,
 	"kv":           newKV,
 	"kv-server":    newKVServer,
 	"master-svr":   newMasterSvr,
+	"node":         newNode,
+	"remove":       newRemove,
 	"svr":          newSvr,
+	"update":       newUpdate,
 	"watchdog":     newWatchdogProgram,
 }
 

@@ -59,7 +59,7 @@ Exit codes: 0 done, 2 no such key, 1 anything else.`,
 		}
 	}
 	add(groupKeys, newGet(&g), newPut(&g), newDelete(&g), newRun(&g), newShell(&g))
-	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newFleet(&g), newReplica(&g), newShard(&g))
+	add(groupMembers, newLocate(&g), newMembers(&g), newWatch(&g), newChord(&g), newFleet(&g), newReplica(&g), newShard(&g))
 	add(groupServers, newServe(&g), newDemo(&g))
 	add("", newVersion(), newCompletion(),
 		newTopic("environment", "The variables that stand for flags", func() string { return environmentText(root) }),
