@@ -235,7 +235,7 @@ func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, with []synced
 		Span: s, Owner: n.c.Self, Config: 1, Bases: from[:min(len(from), msg.MaxBases)],
 		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot, Bare: above.Bare},
 	}}
-	n.gap, n.owes = nil, false
+	n.gap, n.owes, n.joined = nil, false, true
 	for _, p := range n.order {
 		if p.passing != nil && len(overlap(n.c.Circle, *p.passing, s)) > 0 {
 			p.passing = nil

@@ -55,6 +55,7 @@ type Node struct {
 	auditAt  time.Duration
 	audits   int
 	rivals   []Owned // whose claims were higher than this node's, the last ones
+	joined   bool
 	leaving  bool
 	owes     bool // it gave all that it had, and waits for the word that it is taken
 	left     bool
@@ -91,6 +92,7 @@ type Counts struct {
 func New(c Config, now Time) *Node {
 	n := blank(c, now)
 	self := n.c.Self
+	n.joined = true
 	n.own = &owned{firm: true, claim: msg.Claim{
 		Span: msg.Span{From: self.Place, To: self.Place}, Owner: self, Term: msg.Term{Number: 1, Boot: self.Boot}, Config: 1,
 	}}
@@ -128,8 +130,9 @@ func (n *Node) sometimes(where string) {
 // Self is who this node is.
 func (n *Node) Self() ring.Ref { return n.c.Self }
 
-// Joined tells whether it owns its own place, and so has its share.
-func (n *Node) Joined() bool { return n.own != nil }
+// Joined tells whether it has had its share of the ring, which it may be without for a
+// moment: see Status.
+func (n *Node) Joined() bool { return n.joined }
 
 // Refused is why it can't be part of the ring, nil unless that is so.
 func (n *Node) Refused() error { return n.refused }
