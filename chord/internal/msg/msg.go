@@ -88,7 +88,7 @@ type Record struct {
 	Place   place.Place
 	Stamp   uint64 // of what it wrote; 0: it was refused
 	Refusal uint8  // why
-	At      uint64 // when, in microseconds since 1970
+	At      uint64 // when it came, in microseconds by the receiver's own count
 }
 
 // Message is one of *ring.Message and the types below, by pointer.

@@ -272,7 +272,7 @@ func (n *Node) supplied(p *peer, it *msg.Item) {
 				n.data.Put(it.Entries[i])
 			}
 			for i := range it.Records {
-				n.data.Record(it.Records[i])
+				n.record(it.Records[i])
 			}
 		case it.Kind == msg.End:
 			n.data.Sweep(x.span, x.gen)

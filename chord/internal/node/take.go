@@ -241,7 +241,7 @@ func (n *Node) takeChunk(p *peer, it *msg.Item) {
 	}
 	for i := range it.Records {
 		if h := n.holdAt(it.Records[i].Place); h != nil && h.fill == it.Nonce && h.Claim.Owner == p.ref {
-			n.data.Record(it.Records[i])
+			n.record(it.Records[i])
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (n *Node) number(at place.Place, e msg.Entry, refusal uint8) *write {
 		n.call.wrote = true
 		op = n.call.Op
 	}
-	return n.carryOut(e, msg.Record{Op: op, Place: at, Stamp: e.Stamp, Refusal: refusal, At: n.micros()})
+	return n.carryOut(e, msg.Record{Op: op, Place: at, Stamp: e.Stamp, Refusal: refusal})
 }
 
 // carryOut makes e what is at its key, if it has one, and notes r.
@@ -142,8 +142,15 @@ func (n *Node) apply(it *msg.Item) {
 		n.data.Put(*e)
 	}
 	if it.Record.Op.Client != 0 {
-		n.data.Record(it.Record)
+		n.record(it.Record)
 	}
+}
+
+// record notes what came of a write. When is a matter of this node's own running: clocks
+// of the day differ, and jump.
+func (n *Node) record(r msg.Record) {
+	r.At = uint64(n.runs.Microseconds())
+	n.data.Record(r)
 }
 
 // confirmed: one holder more has w.
@@ -194,7 +201,9 @@ func (n *Node) expire() {
 	}
 	n.expireAt = n.runs + n.c.PingEvery
 	n.data.Expire(n.micros(), 128)
-	n.data.ExpireRecords(n.micros()-uint64(n.c.Remember.Microseconds()), 128)
+	if old := n.runs - n.c.Remember; old > 0 {
+		n.data.ExpireRecords(uint64(old.Microseconds()), 128)
+	}
 	if !n.ring.Remembers() {
 		n.data.Bury(128)
 	}
