@@ -27,7 +27,7 @@ const (
 	// connectTimeout bounds what the kernels do, which repeat what is lost after a
 	// second only: the next call of ours comes sooner. Right after a connection was
 	// lost it is hurriedTimeout: a listener that is about to be closed may drop a call
-	// without a word. A peer may always take farAway times as long as it took last.
+	// without a word. Both are longer for a peer that took long the last time.
 	connectTimeout = 500 * time.Millisecond
 	hurriedTimeout = 30 * time.Millisecond
 	farAway        = 4
@@ -67,6 +67,12 @@ func (p *peer) call(ctx context.Context) (*call, *failure) {
 	default:
 	}
 	raw, err := p.dial(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		if err == nil {
+			_ = raw.Close()
+		}
+		return nil, ended(cause)
+	}
 	if err != nil {
 		return nil, &failure{dialOutcome(err), err}
 	}
@@ -119,11 +125,11 @@ func once(raw net.Conn) func(context.Context, string) (net.Conn, error) {
 
 // dial connects to the peer.
 func (p *peer) dial(ctx context.Context) (net.Conn, error) {
-	limit := connectTimeout
-	if _, err := netip.ParseAddrPort(p.ref.Addr); err == nil && p.again.hurried > 0 {
-		limit = hurriedTimeout // a name takes its time
+	limit := max(connectTimeout, farAway*p.took)
+	if _, err := netip.ParseAddrPort(p.ref.Addr); err == nil && p.again.hurried > 0 { // a name takes its time
+		limit = min(max(hurriedTimeout, farAway*p.took), connectTimeout)
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(limit, farAway*p.took))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	dial := p.m.cfg.Dialer
 	if dial == nil {
@@ -184,10 +190,8 @@ func (c *call) greet(h *pb.Hello) (*pb.Welcome, error) {
 func (c *call) failure(w *pb.Welcome, err error, meant uint64) *failure {
 	cause := context.Cause(c.ctx)
 	switch code := status.Code(err); {
-	case errors.Is(cause, ErrSilent), errors.Is(cause, ErrQueueFull):
-		return &failure{silent, cause}
 	case cause != nil:
-		return &failure{hungUp, cause}
+		return ended(cause)
 	case errors.Is(err, io.EOF), code == codes.Unavailable, code == codes.Aborted:
 		return &failure{hungUp, fmt.Errorf("%w before it took the call: %s", errHungUp, status.Convert(err).Message())}
 	case err != nil:
@@ -204,12 +208,21 @@ func (c *call) failure(w *pb.Welcome, err error, meant uint64) *failure {
 	return nil
 }
 
+// ended says what it means that this side has ended a call.
+func ended(cause error) *failure {
+	if errors.Is(cause, ErrSilent) || errors.Is(cause, ErrQueueFull) {
+		return &failure{silent, cause}
+	}
+	return &failure{hungUp, cause}
+}
+
 // dialOutcome says what an error of connecting means.
 func dialOutcome(err error) outcome {
+	var late net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return refused
-	case errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, syscall.ECONNRESET), errors.As(err, &late) && late.Timeout():
 		return hungUp
 	}
 	return silent

@@ -25,7 +25,7 @@ const (
 	silent   outcome = iota // no answer, or none that says anything of the peer
 	refused                 // nobody listens there
 	replaced                // another process answers
-	hungUp                  // somebody took the call and hung up before the welcome
+	hungUp                  // the call came to nothing, which the next one may not
 	rejected                // the peer answers, and we don't get along
 )
 
