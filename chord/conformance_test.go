@@ -1,7 +1,9 @@
 package chord
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -46,5 +48,82 @@ func TestConformance(t *testing.T) {
 			}
 			tabletest.Run(t, open, tabletest.KeyLimits(memcache.MaxKeyLen, memcache.MaxBinaryKeyLen), tabletest.Churn(change))
 		})
+	}
+}
+
+// The same while nodes join, leave, fail and are killed, one at a time: no call notices.
+func TestConformanceWhileNodesComeAndGo(t *testing.T) {
+	ring := ringOf(t, 3, 1)
+	var churn sync.WaitGroup
+	over := make(chan struct{})
+	defer churn.Wait()
+	defer close(over)
+	var begin sync.Once
+	tabletest.Run(t, func(sub *testing.T) torc.Table {
+		if !strings.HasSuffix(sub.Name(), "/Calls") { // of Close, which looks for goroutines left behind
+			begin.Do(func() { churn.Go(func() { comeAndGo(t, ring, over) }) })
+		}
+		table, err := torc.Open(sub.Context(), "chord://"+ring[0].addr)
+		if err != nil {
+			sub.Fatal(err)
+		}
+		return table
+	}, tabletest.KeyLimits(memcache.MaxKeyLen, memcache.MaxBinaryKeyLen), tabletest.Restless())
+}
+
+// comeAndGo has a node join a ring and go, in one way after the other, until over is
+// closed. The ring has all its copies each time before the next change.
+func comeAndGo(t *testing.T, ring []*process, over <-chan struct{}) {
+	nodes := map[string]*process{}
+	for _, p := range ring {
+		nodes[p.addr] = p
+	}
+	settle := func(what string) {
+		eventually(t, what, func() error { return whole(context.Background(), nodes) })
+	}
+	for i := 0; ; i++ {
+		settle("before a node joins")
+		guest := start(t, &Server{Contact: ring[i%len(ring)].addr, Memory: 64 << 20}).awaitJoined()
+		nodes[guest.addr] = guest
+		settle("after it joined")
+		delete(nodes, guest.addr)
+		way := i % 3
+		[]func(){guest.leave, guest.Fail, guest.kill}[way]()
+		_ = guest.wait()
+		settle("after it went by way " + fmt.Sprint(way))
+		select {
+		case <-over:
+			t.Logf("%d nodes came and went", i+1)
+			return
+		default:
+		}
+	}
+}
+
+// A walk over the keys misses none while nodes come and go.
+func TestKeysOfRealNodes(t *testing.T) {
+	ring := ringOf(t, 3, 1)
+	opened, err := torc.Open(t.Context(), "chord://"+ring[0].addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := opened.(*Table)
+	defer table.Close()
+	const n = 5000
+	for i := range n {
+		put(t, table, fmt.Sprint("key ", i), "v")
+	}
+	over := make(chan struct{})
+	var churn sync.WaitGroup
+	churn.Go(func() { comeAndGo(t, ring, over) })
+	for range 5 {
+		if seen := walked(t, table, nil); len(seen) != n {
+			t.Errorf("a walk found %d keys of %d", len(seen), n)
+		}
+	}
+	close(over)
+	churn.Wait()
+	if seen := walked(t, table, nil); len(seen) != n {
+		t.Errorf("a walk found %d keys of %d when all was over", len(seen), n)
 	}
 }

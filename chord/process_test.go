@@ -78,10 +78,15 @@ func (p *process) wait() error {
 	return p.err
 }
 
-// kill ends it without a word to anybody, as a process that is killed does.
+// kill ends it without a word to anybody, as a process that is killed does: from one
+// moment to the next it carries out nothing more.
 func (p *process) kill() {
-	p.loop.Load().mesh.Close()
-	_ = p.listener.Close()
+	l := p.loop.Load()
+	l.on(func() {
+		l.core.Fail(clock())
+		l.core.Flush(clock())
+		l.core.Out() // what it has to say stays unsaid
+	})
 	p.wait()
 }
 

@@ -63,12 +63,19 @@ func Racy() Option {
 	return func(s *suite) { s.racy = true }
 }
 
+// Restless says that members come and go while the suite runs, so that who owns a key
+// need not have been a member a moment before.
+func Restless() Option {
+	return func(s *suite) { s.restless = true }
+}
+
 type suite struct {
 	open               func(*testing.T) torc.Table
 	plainKey, otherKey int
 	fits, refused      int
 	lacks              map[Feature]bool
 	racy               bool
+	restless           bool
 	change             func(*testing.T, torc.Table)
 }
 
