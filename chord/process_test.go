@@ -2,6 +2,7 @@ package chord
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -163,7 +164,8 @@ func whole(ctx context.Context, nodes map[string]*process) error {
 		case err != nil:
 			return err
 		case !st.Serving || !st.Whole || st.Owns == nil:
-			return fmt.Errorf("node %s is not whole: %+v", p.ID, st)
+			said, _ := json.Marshal(st)
+			return fmt.Errorf("node %s is not whole: %s", p.ID, said)
 		case len(st.Successors) != min(len(nodes)-1, 8):
 			return fmt.Errorf("node %s has the list %v", p.ID, st.Successors)
 		case st.Predecessor == nil && len(nodes) > 1:

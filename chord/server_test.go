@@ -176,11 +176,10 @@ func TestComingAndGoing(t *testing.T) {
 		"kill":           func(p *process) { p.kill() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			nodes := five(t, 1)
 			eventually(t, "whole", func() error { return whole(t.Context(), nodes) })
 			fill(t, nodes["1"], keys)
-			for _, id := range []string{"35", "1", "136"} {
+			for _, id := range []string{"35", "1"} {
 				p := nodes[id]
 				end(p)
 				if err := p.wait(); err != nil && name != "kill" { // its port was closed
