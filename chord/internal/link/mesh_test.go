@@ -126,6 +126,24 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// Who says that it listens where somebody else does makes that one be asked after, and
+// no more.
+func TestFalseAddress(t *testing.T) {
+	t.Parallel()
+	a, b := start(t, 1), start(t, 2)
+	a.Send(b.ref, acks(1, 1)...)
+	await[Up](t, a.events, nil)
+	c := start(t, 3, func(c *Config) { c.Self.Addr = b.ref.Addr })
+	c.Send(a.ref, acks(5, 1)...)
+	checkAcks(t, a.events.take(t, 1), 5)
+	if up := await[Up](t, a.events, nil); up.Peer != b.ref {
+		t.Errorf("%v is up", up.Peer)
+	}
+	if rest := a.events.rest(); len(rest) > 0 {
+		t.Errorf("what else came: %v", rest)
+	}
+}
+
 // While a connection is open that a node has made, it isn't believed to be dead,
 // whoever answers in its place.
 func TestWhoCallsLives(t *testing.T) {

@@ -255,6 +255,19 @@ func TestFrameIsProtobuf(t *testing.T) {
 	}
 }
 
+// What weighs more than it was thought to is written all the same.
+func TestLongAddresses(t *testing.T) {
+	t.Parallel()
+	bye := &msg.Bye{}
+	for range 1000 {
+		bye.List = append(bye.List, ring.Ref{Boot: 1, Addr: strings.Repeat("a", maxAddr)})
+	}
+	got, err := decoded(encoded(t, &frame{msgs: []msg.Message{bye}}))
+	if err != nil || !reflect.DeepEqual(got.msgs[0], bye) {
+		t.Errorf("it came as %d messages, %v", len(got.msgs), err)
+	}
+}
+
 // What is decoded shares nothing with the buffer, which is used again.
 func TestNothingIsShared(t *testing.T) {
 	t.Parallel()
