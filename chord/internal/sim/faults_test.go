@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/chord/internal/msg"
+	"github.com/torc-dht/torc/chord/internal/ring"
 	"github.com/torc-dht/torc/internal/simnet"
 )
 
@@ -38,6 +39,12 @@ func (w *world) contactFor(n *process) *process {
 	return all[n.port.Rand().IntN(len(all))]
 }
 
+// lives says whether a process still runs, frozen or not.
+func (w *world) lives(r ring.Ref) bool {
+	a := simnet.Addr(r.Addr)
+	return w.net.Up(a) && w.runs[a].self == r
+}
+
 // refusedProcess ends a process whose identifier is taken, which must be so, and has it
 // started again a while later: as a rule it is the former life of the same node that
 // was not known to be dead.
@@ -45,11 +52,13 @@ func (w *world) refusedProcess(n *process) {
 	if !slices.ContainsFunc(w.live(), func(o *process) bool { return o != n && o.self.Place == n.self.Place }) {
 		w.covered("refused by the dead")
 	}
+	w.restart(n)
+}
+
+// restart ends a process that can't go on, and has it started again a while later.
+func (w *world) restart(n *process) {
 	n.going = true
-	w.net.At(w.net.Now(), func() {
-		start := w.net.Kill(n.addr)
-		w.after(500*ms, start)
-	})
+	w.after(0, func() { w.after(500*ms, w.net.Kill(n.addr)) })
 }
 
 // join starts a further node.
@@ -69,7 +78,7 @@ func (w *world) failNode(a simnet.Addr) {
 }
 
 func (w *world) tell(a simnet.Addr, what func(*process)) {
-	w.hurt[a] = true
+	w.hurt[w.runs[a].self] = true
 	n := w.runs[a]
 	w.net.Call(a, func(time.Duration) {
 		if w.runs[a] == n && !n.going {
@@ -81,14 +90,14 @@ func (w *world) tell(a simnet.Addr, what func(*process)) {
 
 // kill ends a node for good.
 func (w *world) kill(a simnet.Addr) {
-	w.hurt[a] = true
+	w.hurt[w.runs[a].self] = true
 	w.goneFor[a] = true
 	w.net.Kill(a)
 }
 
 // killFor ends a process, and has its node started again after a time.
 func (w *world) killFor(a simnet.Addr, d time.Duration) {
-	w.hurt[a] = true
+	w.hurt[w.runs[a].self] = true
 	start := w.net.Kill(a)
 	w.after(d, func() {
 		if !w.goneFor[a] {
@@ -98,7 +107,7 @@ func (w *world) killFor(a simnet.Addr, d time.Duration) {
 }
 
 func (w *world) freezeFor(a simnet.Addr, d time.Duration) {
-	w.hurt[a] = true
+	w.hurt[w.runs[a].self] = true
 	w.after(d, w.net.Freeze(a))
 }
 
@@ -178,7 +187,7 @@ func (w *world) inject(p simnet.Planned) {
 			return
 		}
 		if p.For > shortly {
-			w.hurt[p.A] = true
+			w.hurt[w.runs[p.A].self] = true
 		}
 	case simnet.Reset:
 	case simnet.Slow:
@@ -193,7 +202,7 @@ func (w *world) inject(p simnet.Planned) {
 			break
 		}
 		if w.cut(); p.Kind == simnet.Isolate {
-			w.hurt[p.A] = true
+			w.hurt[w.runs[p.A].self] = true
 		}
 	}
 	undo := w.net.Inject(p.Fault)
@@ -211,7 +220,7 @@ func (w *world) inject(p simnet.Planned) {
 func (w *world) cut() {
 	w.forked = true
 	for _, n := range w.live() {
-		w.hurt[n.addr] = true
+		w.hurt[n.self] = true
 	}
 }
 

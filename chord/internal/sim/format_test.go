@@ -58,7 +58,7 @@ func (w *world) format(m any) string {
 }
 
 func formatItem(it *msg.Item) string {
-	kind := [...]string{"?", "write", "begin", "chunk", "end", "adopt", "drop", "grant", "want"}[it.Kind]
+	kind := [...]string{"?", "write", "begin", "chunk", "end", "adopt", "drop", "grant", "want", "nothing"}[it.Kind]
 	switch it.Kind {
 	case msg.Write:
 		return fmt.Sprintf("%s term %s seq %d %s=%.12q stamp %d gone %v op %d.%d refusal %d", kind, term(it.Term), it.Seq, it.Entry.Key, it.Entry.Value, it.Entry.Stamp, it.Entry.Removed, it.Record.Op.Client, it.Record.Op.Number, it.Record.Refusal)
@@ -99,7 +99,7 @@ func claim(c msg.Claim) string {
 		return "nothing"
 	}
 	var b strings.Builder
-	for _, x := range c.Bases {
+	for _, x := range c.Bases[:min(len(c.Bases), 2)] {
 		fmt.Fprintf(&b, " %s:%s.%d@%d", span(x.Span), term(x.Term), x.Config, x.Seq)
 	}
 	return fmt.Sprintf("%s's %s term %s.%d<%s>", name(c.Owner), span(c.Span), term(c.Term), c.Config, b.String())

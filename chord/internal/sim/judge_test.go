@@ -77,7 +77,7 @@ func (w *world) bears(a simnet.Addr) bool {
 	if w.whole() {
 		clear(w.hurt)
 	}
-	if w.hurt[a] {
+	if w.hurt[n.self] {
 		return true
 	}
 	if len(w.hurt) >= w.cfg.replicas || len(w.joined()) < 2 {
@@ -163,7 +163,7 @@ func (w *world) unsettled() func() string {
 		case w.net.Frozen(n.addr):
 			return why("%s is frozen", n.addr)
 		case !n.core.Joined():
-			return why("%s has not joined by %s: %s", n.addr, n.contact, v)
+			return why("%s has not joined by %s: %s", n.addr, name(n.contact), v)
 		case v.Status.Claim.Span.To != n.self.Place || v.Status.Claim.Span.From != at(-1).self.Place:
 			return why("%s owns %v to %v, and %s is before it: %s", n.addr, v.Status.Claim.Span.From, v.Status.Claim.Span.To, at(-1).addr, v)
 		case len(all) > 1 && v.Predecessor != at(-1).self:
@@ -180,7 +180,7 @@ func (w *world) unsettled() func() string {
 		}
 		for k := range v.holders() {
 			if !slices.Contains(v.holders(), at(k+1).addr) {
-				return why("%s has holders %v, and %s is behind it", n.addr, v.holders(), at(k+1).addr)
+				return why("%s has holders %v, and %s is behind it: %s", n.addr, v.holders(), at(k+1).addr, v)
 			}
 		}
 		if !n.serves(n.self.Place) {

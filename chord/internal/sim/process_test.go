@@ -29,7 +29,7 @@ type process struct {
 	self    ring.Ref
 	core    *node.Node
 	mesh    *mesh
-	contact simnet.Addr // whom it joined by
+	contact ring.Ref // whom it joined by
 	began   time.Duration
 	ticked  time.Duration
 	going   bool // it has been told to leave, or to fail
@@ -42,15 +42,10 @@ type resolving struct {
 	id   uint64
 }
 
+// newProcess begins a life: the first of all nodes makes a ring, the others join by one
+// that is there.
 func newProcess(w *world, p *simnet.Port[any]) *process {
 	n := &process{w: w, port: p, addr: p.Addr()}
-	n.begin()
-	return n
-}
-
-// begin begins a life: the first of all nodes makes a ring, the others join by one
-// that is there.
-func (n *process) begin() {
 	n.self = ring.Ref{Place: n.w.at[n.addr], Boot: n.port.Rand().Uint64() | 1, Addr: string(n.addr)}
 	n.mesh = newMesh(n.port, n.self)
 	n.resolve = make(map[uint64]resolving)
@@ -64,10 +59,11 @@ func (n *process) begin() {
 	if contact == nil {
 		n.core = node.New(c, n.time())
 	} else {
-		n.contact = contact.addr
+		n.contact = contact.self
 		n.core = node.Join(c, n.time(), contact.self)
 	}
-	n.port.Note("place %v boot %x joins by %q", n.self.Place, n.self.Boot, n.contact)
+	n.port.Note("place %v boot %x joins by %v", n.self.Place, n.self.Boot, n.contact)
+	return n
 }
 
 // time is what the clocks of the process show.
@@ -165,10 +161,9 @@ func (n *process) patience() {
 	switch {
 	case n.core.Refused() != nil:
 		n.w.refusedProcess(n)
-	case !n.core.Joined() && n.contact != "" && n.port.Now()-n.began > 5*time.Second && !n.w.net.Up(n.contact):
+	case !n.core.Joined() && !n.contact.None() && n.port.Now()-n.began > 5*time.Second && !n.w.lives(n.contact):
 		n.w.covered("joins by another")
-		n.mesh.close()
-		n.begin()
+		n.w.restart(n)
 	}
 }
 

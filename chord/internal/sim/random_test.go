@@ -167,7 +167,7 @@ func (w *world) drift(rng *rand.Rand, within time.Duration) {
 			w.net.ClockRate(a, 0.99+0.02*rng.Float64())
 		}
 		if rng.IntN(4) == 0 {
-			by := []int64{1e6, 1e9, 60e9, 3600e9}[rng.IntN(4)] * (1 - 2*rng.Int64N(2))
+			by := []int64{1e6, 1e9, 60e9, 300e9}[rng.IntN(4)] * (1 - 2*rng.Int64N(2))
 			w.after(time.Duration(rng.Int64N(int64(within))), func() { w.wallOff[a] += by })
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/chord/internal/place"
+	"github.com/torc-dht/torc/chord/internal/ring"
 	"github.com/torc-dht/torc/internal/check"
 	"github.com/torc-dht/torc/internal/simnet"
 )
@@ -41,7 +42,7 @@ type world struct {
 	resting bool                 // clients begin no calls
 	healed  bool                 // no faults come any more
 	forked  bool                 // living nodes were cut off: there may have been two owners
-	hurt    map[simnet.Addr]bool // who failed since each pair had all its copies
+	hurt    map[ring.Ref]bool    // who failed since each pair had all its copies
 
 	onSent     []func(from simnet.Addr, m any)
 	onReceived []func(at simnet.Addr, m any)
@@ -101,7 +102,7 @@ func newWorld(c config) *world {
 		cfg: c, circle: place.Circle(c.bits), rng: rand.New(rand.NewPCG(c.seed, 7)),
 		at: make(map[simnet.Addr]place.Place), runs: make(map[simnet.Addr]*process),
 		wallOff: make(map[simnet.Addr]int64), zeros: make(map[simnet.Addr]time.Duration),
-		goneFor: make(map[simnet.Addr]bool), hurt: make(map[simnet.Addr]bool), answers: make(map[string][]stamped),
+		goneFor: make(map[simnet.Addr]bool), hurt: make(map[ring.Ref]bool), answers: make(map[string][]stamped),
 	}
 	w.net = simnet.New(simnet.Config[any]{
 		Seed: c.seed, ClockSpread: time.Hour, Lateness: 2 * ms, Trace: c.trace, Format: w.format, Latency: c.latency,
