@@ -92,7 +92,7 @@ type nodeSpec struct {
 
 func parseNodeSpec(args []string) (n nodeSpec, err error) {
 	if n.bits, err = strconv.Atoi(args[0]); err != nil {
-		return n, fmt.Errorf("N %q: a ring has 2^N places, N from 1 to 160", args[0])
+		return n, fmt.Errorf("a ring has 2^N places, and N is %q: it can be 1 to 160", args[0])
 	}
 	if n.id, err = chord.ParseID(n.bits, args[1]); err != nil {
 		return n, err

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"github.com/torc-dht/torc/chord"
 	"github.com/torc-dht/torc/internal/cluster"
 )
 
@@ -50,6 +53,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values["stage"] = &stage{procs: make(map[string]*actor)}
 			env.Setenv("TERM", "xterm")
+			run := filepath.Join(env.WorkDir, "run")
+			env.Setenv("TORC_RUN", run)
+			env.Defer(func() { killNodes(run) })
 			path, err := exec.LookPath("torc")
 			env.Setenv("torc", path)
 			return err
@@ -67,6 +73,21 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: scriptCommands,
 	})
+}
+
+// killNodes kills what nodes of rings a script has left in the background.
+func killNodes(run string) {
+	rings, _ := os.ReadDir(run) // there may be none
+	for _, ring := range rings {
+		rt, err := chord.OpenRuntime(run, ring.Name(), nil)
+		if err != nil {
+			continue
+		}
+		nodes, _ := rt.Living(context.Background())
+		for _, w := range nodes {
+			_ = syscall.Kill(w.Pid, syscall.SIGKILL) // it may have ended just now
+		}
+	}
 }
 
 // patience bounds each wait of a script, on a machine that has much else to do.
@@ -109,8 +130,10 @@ func (s *stage) start(ts *testscript.TestScript, name string, spec cluster.Spec)
 	path, err := exec.LookPath(spec.Path)
 	ts.Check(err)
 	spec.Path, spec.Dir = path, ts.MkAbs(".")
-	if table := ts.Getenv("TORC_TABLE"); table != "" {
-		spec.Env = append(spec.Env, "TORC_TABLE="+table)
+	for _, name := range []string{"TORC_TABLE", "TORC_RUN"} {
+		if value := ts.Getenv(name); value != "" {
+			spec.Env = append(spec.Env, name+"="+value)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
