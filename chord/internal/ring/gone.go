@@ -91,9 +91,7 @@ func (r *Ring) Dead(now time.Duration, p Ref) {
 func (r *Ring) Suspect(now time.Duration, p Ref) {
 	r.at(now)
 	r.miss(p)
-	if !r.gone[p].left {
-		r.remember(p)
-	}
+	r.remember(p)
 	r.lose(p)
 }
 
@@ -113,12 +111,14 @@ func (r *Ring) Bye(now time.Duration, p Ref, prdc Ref, list []Ref, _ bool) {
 	before, after := r.prdc == p, len(r.list) > 0 && r.list[0] == p
 	r.note(p, absence{at: r.now, left: true})
 	r.forget(p)
-	r.lose(p)
 	if after {
+		r.setList(slices.Clone(r.list[1:]))
 		for _, s := range list {
 			r.hint(s)
 		}
+		r.dropped()
 	}
+	r.lose(p)
 	if before && prdc != r.c.Self && !prdc.None() && r.prdc.None() {
 		r.nonce++
 		r.heir = heir{prdc, r.nonce}

@@ -49,7 +49,7 @@ func (r *Ring) Remembered() []Ref {
 }
 
 func (r *Ring) remember(p Ref) {
-	if r.c.Remember <= 0 || p == r.c.Self || p.None() {
+	if r.c.Remember <= 0 || p == r.c.Self || p.None() || r.gone[p].left {
 		return
 	}
 	r.forget(p)
@@ -70,6 +70,9 @@ func (r *Ring) remembered(p Ref) bool {
 
 // heard notes that p lives. If it was lost, it may be in another ring by now.
 func (r *Ring) heard(p Ref) {
+	if r.gone[p].left {
+		return
+	}
 	delete(r.gone, p)
 	m := &r.memory
 	if len(m.lost) == 0 {

@@ -34,10 +34,13 @@ type Message struct {
 	Busy, Done  bool
 }
 
-// Receive takes a message. Whoever sent it is alive. m isn't kept, but its List is, and
+// Receive takes a message. Whoever sent it is alive, unless it said goodbye. m isn't kept, but its List is, and
 // must not be changed any more. What is late, doubled or not asked for does no harm.
 func (r *Ring) Receive(now time.Duration, m *Message) {
 	r.at(now)
+	if r.gone[m.From].left {
+		return // it was sent before
+	}
 	r.heard(m.From)
 	if !r.member {
 		switch m.Kind {

@@ -243,7 +243,11 @@ func (r *Ring) rectify(p Ref) {
 // dropFirst leaves out the first successor, who is dead: the next one is told.
 func (r *Ring) dropFirst() {
 	r.setList(slices.Clone(r.list[1:]))
-	if len(r.list) == 0 {
+	r.dropped()
+}
+
+func (r *Ring) dropped() {
+	if len(r.list) == 0 && len(r.hints) == 0 {
 		r.lonely()
 	}
 	r.notify()
@@ -253,6 +257,9 @@ func (r *Ring) dropFirst() {
 // lonely: the whole list is lost, and with it the order of the ring. Those that are
 // still known may be in one ring or in several: they are looked for as if they were lost.
 func (r *Ring) lonely() {
+	if r.suspected(r.prdc) {
+		r.setPrdc(Ref{})
+	}
 	r.remember(r.prdc)
 	for _, p := range r.fingers {
 		r.remember(p)
