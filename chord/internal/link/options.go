@@ -25,8 +25,9 @@ const (
 	// is fixed, which saves the pings by which gRPC measures.
 	windowBytes = 1 << 20
 	// ioBytes is gRPC's buffer for each direction, as long as HTTP/2's frames. A node
-	// has connections to all that it has in its list and its fingers: with 80 kB, a
-	// hundred nodes on one machine take 400 MB more, and fills are no faster.
+	// has connections to all in its list and its fingers: with 80 kB each would take
+	// 64 kB more, a quarter of a GB where a hundred nodes are on one machine, and fills
+	// are no faster.
 	ioBytes = 16 << 10
 
 	// The messages themselves tell within a second that a peer is silent; keepalive
