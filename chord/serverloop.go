@@ -17,6 +17,9 @@ import (
 )
 
 const (
+	// joinWithin is how long a node waits for a neighbour once its contact has
+	// answered: many times as long as a ring that repairs itself lets nobody in.
+	joinWithin = 30 * time.Second
 	// tick is how often a node looks at its clock when nothing comes.
 	tick = 10 * time.Millisecond
 	// breath is for how long the loop waits for something to come before it sends
@@ -184,9 +187,9 @@ func (l *serverLoop) settled() {
 		l.joined = true
 		l.mesh.SetJoined(true)
 		l.cfg.joinedOnce.Do(func() { close(l.cfg.joined) })
-	case !l.met && l.ticked-l.began > int64(ContactWithin):
+	case !l.met && l.ticked-l.began > int64(joinWithin):
 		if l.met = len(l.core.Status().Successors) > 0; !l.met {
-			l.fatal = fmt.Errorf("chord: %w: the contact at %s answered and then let nobody join for %v: is it gone?", torc.ErrUnavailable, l.contact.Addr, ContactWithin)
+			l.fatal = fmt.Errorf("chord: %w: the contact at %s answered and then let nobody join for %v: is it gone?", torc.ErrUnavailable, l.contact.Addr, joinWithin)
 		}
 	}
 }
