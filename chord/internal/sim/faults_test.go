@@ -318,7 +318,7 @@ func (w *world) mayLeave(a simnet.Addr) bool {
 		return false
 	}
 	if w.cfg.replicas == 0 {
-		return w.whole()
+		return w.whole() && !w.strands(w.runs[a])
 	}
 	return w.bears(a)
 }

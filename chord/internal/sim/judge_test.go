@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/torc-dht/torc/chord/internal/place"
+	"github.com/torc-dht/torc/chord/internal/ring"
 	"github.com/torc-dht/torc/internal/check"
 	"github.com/torc-dht/torc/internal/simnet"
 )
@@ -67,8 +68,9 @@ func (w *world) whole() bool {
 	return len(all) > 0
 }
 
-// failing notes that a node fails, and says whether the ring bears it: with those that
-// failed since each pair had all its copies there are no more than copies.
+// bears says whether the ring bears that a node fails: with those that failed since each
+// pair had all its copies there are no more than copies, and everybody else still knows
+// somebody who lives.
 func (w *world) bears(a simnet.Addr) bool {
 	n := w.runs[a]
 	if n == nil || !w.net.Up(a) || w.goneFor[a] {
@@ -76,14 +78,23 @@ func (w *world) bears(a simnet.Addr) bool {
 	}
 	if w.whole() {
 		clear(w.hurt)
+		w.copies = min(w.cfg.replicas, len(w.joined())-1)
 	}
 	if w.hurt[n.self] {
 		return true
 	}
-	if len(w.hurt) >= w.cfg.replicas || len(w.joined()) < 2 {
-		return false
-	}
-	return true
+	return len(w.hurt) < w.copies && !w.strands(n)
+}
+
+// strands says whether somebody, perhaps frozen, would not know anybody who lives any
+// more without n, while others live.
+func (w *world) strands(n *process) bool {
+	live := slices.DeleteFunc(w.joined(), func(o *process) bool { return o == n })
+	return len(live) > 1 && slices.ContainsFunc(live, func(o *process) bool {
+		return !slices.ContainsFunc(o.core.Status().Successors, func(p ring.Ref) bool {
+			return p != o.self && slices.ContainsFunc(live, func(q *process) bool { return q.self == p })
+		})
+	})
 }
 
 // looked looks at a process that has just done something.

@@ -42,7 +42,8 @@ type world struct {
 	resting bool                 // clients begin no calls
 	healed  bool                 // no faults come any more
 	forked  bool                 // living nodes were cut off: there may have been two owners
-	hurt    map[ring.Ref]bool    // who failed since each pair had all its copies
+	hurt    map[ring.Ref]bool    // who failed since each pair had all its copies,
+	copies  int                  // which were as many, besides the owner's
 
 	onSent     []func(from simnet.Addr, m any)
 	onReceived []func(at simnet.Addr, m any)
