@@ -21,6 +21,11 @@ func (v *visits) on(f func()) bool {
 	case <-done:
 		return true
 	case <-v.over:
+	}
+	select {
+	case <-done: // it was the last thing that the loop did
+		return true
+	default:
 		return false
 	}
 }
