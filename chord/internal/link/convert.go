@@ -78,7 +78,7 @@ func claimToWire(c *msg.Claim) *pb.Claim {
 		return nil
 	}
 	return &pb.Claim{
-		Span: spanToWire(c.Span), Owner: refToWire(c.Owner), Term: c.Term.Number, TermBoot: c.Term.Boot, Bare: c.Term.Bare, Config: c.Config,
+		Span: spanToWire(c.Span), Owner: refToWire(c.Owner), Term: c.Term.Number, TermBoot: c.Term.Boot, Bare: c.Term.Bare, Config: c.Config, Graves: c.Graves,
 	}
 }
 
@@ -174,6 +174,6 @@ func (r *reader) claim(w *pb.Claim) msg.Claim {
 	}
 	return msg.Claim{
 		Span: r.span(w.GetSpan()), Owner: r.ref(w.GetOwner()),
-		Term: msg.Term{Number: w.GetTerm(), Boot: w.GetTermBoot(), Bare: w.GetBare()}, Config: w.GetConfig(),
+		Term: msg.Term{Number: w.GetTerm(), Boot: w.GetTermBoot(), Bare: w.GetBare()}, Config: w.GetConfig(), Graves: w.GetGraves(),
 	}
 }

@@ -227,7 +227,7 @@ func (d *decoder) term() msg.Term {
 }
 
 func (d *decoder) claim() msg.Claim {
-	c := msg.Claim{Span: d.span(), Owner: d.ref(), Term: d.term(), Config: d.varint()}
+	c := msg.Claim{Span: d.span(), Owner: d.ref(), Term: d.term(), Config: d.varint(), Graves: d.varint()}
 	if n, _ := binary.Uvarint(d.b); n > msg.MaxBases {
 		d.fail(fmt.Errorf("a claim with %d bases: %d are the most", n, msg.MaxBases))
 		return c

@@ -138,7 +138,7 @@ func appendTerm(b []byte, t *msg.Term) []byte {
 
 func appendClaim(b []byte, c *msg.Claim) []byte {
 	b = appendRef(appendSpan(b, &c.Span), &c.Owner)
-	b = binary.AppendUvarint(appendTerm(b, &c.Term), c.Config)
+	b = binary.AppendUvarint(binary.AppendUvarint(appendTerm(b, &c.Term), c.Config), c.Graves)
 	b = binary.AppendUvarint(b, uint64(len(c.Bases)))
 	for i := range c.Bases {
 		base := &c.Bases[i]
@@ -210,7 +210,7 @@ const (
 
 // isZero tells whether a claim says nothing; it can't be compared.
 func isZero(c *msg.Claim) bool {
-	return len(c.Bases) == 0 && c.Span == msg.Span{} && c.Owner == ring.Ref{} && c.Term == msg.Term{} && c.Config == 0
+	return len(c.Bases) == 0 && c.Span == msg.Span{} && c.Owner == ring.Ref{} && c.Term == msg.Term{} && c.Config == 0 && c.Graves == 0
 }
 
 func hasEntry(e *msg.Entry) bool {

@@ -135,7 +135,7 @@ func TestLimits(t *testing.T) {
 	nobodies := func(n int) []byte { return append(uvarint(uint64(n)), make([]byte, n)...) }
 	claim := func(bases []byte) []byte {
 		b := append([]byte{byte(wireDeposed), 0, 0, 0, 0}, make([]byte, 8)...)
-		return append(append(b, 0, 0), bases...)
+		return append(append(b, 0, 0, 0), bases...)
 	}
 	many := bytes.Repeat([]byte{byte(wireAck), 1, 0}, maxParts+1)
 	for name, c := range map[string]struct {

@@ -36,6 +36,9 @@ type Claim struct {
 	// Config counts the sets of holders under this term: all that the owner answered
 	// is with every holder of the newest one.
 	Config uint64
+	// Graves is until when what is removed leaves a tombstone, in microseconds since
+	// 1970: somebody was lost who may come back with what there was.
+	Graves uint64
 	// Bases are whose claims it goes back to, the last ones.
 	Bases []Base
 }

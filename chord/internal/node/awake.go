@@ -51,7 +51,7 @@ func (n *Node) depose(c *msg.Claim) {
 	if len(lost) == 0 {
 		return
 	}
-	if c.Term.Bare && !o.claim.Term.Bare && !based(c, &o.claim) {
+	if c.Term.Bare && !o.claim.Term.Bare && !n.based(c, &o.claim, lost) {
 		// Who has all that there was counts before who had not, and is told so.
 		n.sometimes("a bare claim gives way")
 		n.raise(c.Term)
@@ -76,7 +76,7 @@ func (n *Node) depose(c *msg.Claim) {
 			n.lose(w)
 		}
 	}
-	if !based(c, &o.claim) {
+	if !n.based(c, &o.claim, lost) {
 		n.sometimes("deposed with writes of its own")
 		n.fork(lost)
 	}
@@ -103,18 +103,24 @@ func (n *Node) depose(c *msg.Claim) {
 func (n *Node) raise(above msg.Term) {
 	c := &n.own.claim
 	above.Bare = c.Term.Bare
-	n.assume(c.Span, above, bases(c.Bases, n.base()), nil)
+	n.assume(c.Span, above, bases(c.Bases, n.base()), c.Graves, nil)
 }
 
-// based tells whether c goes back to old as it is: all that was answered under old is
-// with c's owner.
-func based(c, old *msg.Claim) bool {
+// based tells whether c goes back to old as it is, in spans: all that was answered
+// there under old is with c's owner.
+func (n *Node) based(c, old *msg.Claim, spans []msg.Span) bool {
 	for _, b := range c.Bases {
-		if b.Term == old.Term && b.Config == old.Config {
-			return true
+		if b.Term != old.Term || b.Config != old.Config {
+			continue
 		}
+		var rest []msg.Span
+		for _, s := range spans {
+			_, out := split(n.c.Circle, s, b.Span)
+			rest = append(rest, out...)
+		}
+		spans = rest
 	}
-	return false
+	return len(spans) == 0
 }
 
 // agrees tells whether p's claim is on nothing that is another one's. If it is, p is
@@ -136,7 +142,7 @@ func (n *Node) agrees(p *peer, c *msg.Claim) bool {
 // rival: p claims spans under c that are this node's under own, which is higher. Unless
 // what it has is known not to matter they are not served until it was compared.
 func (n *Node) rival(p *peer, c, own *msg.Claim, spans []msg.Span) {
-	if !based(own, c) {
+	if !n.based(own, c, spans) {
 		n.sometimes("two owners meet")
 		n.compare(p, spans)
 	}

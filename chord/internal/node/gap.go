@@ -92,7 +92,7 @@ func (n *Node) told(p *peer, m *msg.Holdings) {
 			}
 		}
 		for k := range n.holds {
-			if x := &n.holds[k]; x.Claim.Term.Compare(h.Claim.Term) > 0 && len(overlap(n.c.Circle, x.Span, h.Span)) > 0 && !based(&h.Claim, &x.Claim) {
+			if x := &n.holds[k]; x.Claim.Term.Compare(h.Claim.Term) > 0 && len(overlap(n.c.Circle, x.Span, h.Span)) > 0 {
 				n.send(p.ref, &msg.Deposed{Claim: x.Claim})
 			}
 		}
@@ -293,7 +293,7 @@ func (n *Node) claimGap() {
 		return
 	}
 	above := msg.Term{}
-	bare := false
+	bare, graves := false, uint64(0)
 	var from []msg.Base
 	var with []synced
 	empty := false
@@ -313,8 +313,11 @@ func (n *Node) claimGap() {
 		}
 		empty = empty || !p.best.Complete
 		bare = bare || p.best.Claim.Term.Bare
+		graves = max(graves, p.best.Claim.Graves)
 		above.Number = max(above.Number, p.best.Claim.Term.Number)
-		from = append(from, msg.Base{Span: p.span, Term: p.best.Claim.Term, Config: p.best.Claim.Config, Seq: p.best.Seq})
+		if p.best.Complete {
+			from = append(from, msg.Base{Span: p.span, Term: p.best.Claim.Term, Config: p.best.Claim.Config, Seq: p.best.Seq})
+		}
 		from = append(from, p.best.Claim.Bases...)
 		for _, r := range sortedRefs(g.had) {
 			for _, h := range g.had[r] {
@@ -339,7 +342,7 @@ func (n *Node) claimGap() {
 	}
 	above.Bare = bare || empty
 	n.counts.TakeOvers++
-	n.assume(s, above, from, with)
+	n.assume(s, above, from, graves, with)
 	n.forward()
 }
 

@@ -105,7 +105,7 @@ func (n *Node) handOver() {
 		}
 	}
 	c := msg.Claim{
-		Span: g.span, Owner: g.to.ref, Config: 1,
+		Span: g.span, Owner: g.to.ref, Config: 1, Graves: o.claim.Graves,
 		Term:  msg.Term{Number: o.claim.Term.Number + 1, Boot: g.to.ref.Boot, Bare: o.claim.Term.Bare},
 		Bases: bases(o.claim.Bases, msg.Base{Span: g.span, Term: o.claim.Term, Config: o.claim.Config}),
 	}
@@ -212,7 +212,7 @@ func (n *Node) grantRefused(p *peer, q *queued) {
 		own = append(own, n.base())
 	}
 	c.Bases = bases(c.Bases, own...)
-	n.assume(span, c.Term, c.Bases, nil)
+	n.assume(span, c.Term, c.Bases, c.Graves, nil)
 }
 
 // base is what this node owns as what another claim goes back to.
@@ -228,11 +228,14 @@ type synced struct {
 }
 
 // assume makes s this node's, under a term above the given one. Everything is here.
-func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, with []synced) {
+func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, graves uint64, with []synced) {
 	old := n.own
 	n.unhold(s)
+	if old != nil {
+		graves = max(graves, old.claim.Graves)
+	}
 	n.own = &owned{claim: msg.Claim{
-		Span: s, Owner: n.c.Self, Config: 1, Bases: from[:min(len(from), msg.MaxBases)],
+		Span: s, Owner: n.c.Self, Config: 1, Graves: graves, Bases: from[:min(len(from), msg.MaxBases)],
 		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot, Bare: above.Bare},
 	}}
 	n.gap, n.owes, n.joined = nil, false, true
@@ -330,7 +333,7 @@ func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
 	for _, r := range it.Holders {
 		with = append(with, synced{r, it.Span})
 	}
-	n.assume(s, above, from, with)
+	n.assume(s, above, from, c.Graves, with)
 }
 
 // leave hands everything over to the first successor, and goes.
@@ -348,7 +351,7 @@ func (n *Node) leave() {
 	case n.own == nil && n.owes && !before.None() && !n.gone(before):
 		// Who was to have it is dead, and may have served it before.
 		n.seek(msg.Span{From: before.Place, To: n.c.Self.Place})
-	case n.own == nil && n.owes && first != nil:
+	case n.own == nil && (n.owes || len(n.forked.entries) > 0) && first != nil:
 	default:
 		n.goodbye(false)
 	}

@@ -236,6 +236,7 @@ func (n *Node) lost(p *peer) {
 			n.unpark = true
 		}
 	}
+	n.unsent(p)
 	p.fills = nil
 	if p.dead {
 		n.forget(p)

@@ -57,6 +57,24 @@ func (n *Node) fork(spans []msg.Span) {
 	}
 }
 
+// unsent takes back what p was to compare.
+func (n *Node) unsent(p *peer) {
+	back := func(entries []msg.Entry, records []msg.Record) {
+		n.forked.entries = append(n.forked.entries, entries...)
+		n.forked.records = append(n.forked.records, records...)
+	}
+	for i := range p.queue.all() {
+		if it := &p.queue.at(i).item; it.Kind == msg.Chunk && it.Purpose == msg.ToMerge {
+			back(it.Entries, it.Records)
+		}
+	}
+	for _, f := range p.fills {
+		if f.purpose == msg.ToMerge {
+			back(f.entries, f.records)
+		}
+	}
+}
+
 // forward sends what was forked to its owners, as far as they are known.
 func (n *Node) forward() {
 	if len(n.forked.entries)+len(n.forked.records) == 0 {
@@ -68,7 +86,7 @@ func (n *Node) forward() {
 	parts := make(map[ring.Ref]*fill)
 	part := func(at place.Place) *fill {
 		o, known := n.Owner(at)
-		if !known || !n.alive(o.Node) || n.leaving {
+		if !known || !n.alive(o.Node) {
 			return nil
 		}
 		f := parts[o.Node]

@@ -224,6 +224,7 @@ func (n *Node) watch() {
 		n.sometimes("suspected")
 		n.lost(p)
 		n.ring.Suspect(n.runs, p.ref)
+		n.digGraves()
 		n.drainRing()
 	}
 }

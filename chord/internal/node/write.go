@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	"github.com/torc-dht/torc/chord/internal/data"
 	"github.com/torc-dht/torc/chord/internal/msg"
@@ -108,8 +109,11 @@ func (n *Node) number(at place.Place, e msg.Entry, refusal uint8) *write {
 // carryOut makes e what is at its key, if it has one, and notes r.
 func (n *Node) carryOut(e msg.Entry, r msg.Record) *write {
 	n.own.seq++
-	if e.Removed && n.ring.Remembers() {
-		e.Expires = n.micros() + uint64(tombstone.Microseconds())
+	if e.Removed {
+		e.Expires = 0
+		if n.own.claim.Graves > n.micros() {
+			e.Expires = n.own.claim.Graves
+		}
 	}
 	it := msg.Item{Kind: msg.Write, Term: n.own.claim.Term, Seq: n.own.seq, Entry: e, Record: r}
 	n.apply(&it)
@@ -193,8 +197,7 @@ func (n *Node) end(w *write) {
 	}
 }
 
-// expire forgets what has expired, a little at a time, and the traces of what was
-// removed once there is nobody who might bring it back.
+// expire forgets what has expired, a little at a time.
 func (n *Node) expire() {
 	if n.runs < n.expireAt {
 		return
@@ -204,7 +207,23 @@ func (n *Node) expire() {
 	if old := n.runs - n.c.Remember; old > 0 {
 		n.data.ExpireRecords(uint64(old.Microseconds()), 128)
 	}
-	if !n.ring.Remembers() {
-		n.data.Bury(128)
+	n.digGraves()
+}
+
+// digGraves has removed keys leave tombstones if a node is lost that may live: nobody
+// refused a connection in its name.
+func (n *Node) digGraves() {
+	if n.own == nil {
+		return
+	}
+	until := n.micros() + uint64(tombstone.Microseconds())
+	if n.own.claim.Graves > until-uint64(time.Hour.Microseconds()) {
+		return
+	}
+	for _, r := range n.ring.Remembered() {
+		if p := n.peers[r]; p == nil || !p.dead {
+			n.own.claim.Graves = until
+			return
+		}
 	}
 }

@@ -790,7 +790,8 @@ type Claim struct {
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	TermBoot      uint64                 `protobuf:"fixed64,4,opt,name=term_boot,json=termBoot,proto3" json:"term_boot,omitempty"`
 	Config        uint64                 `protobuf:"varint,5,opt,name=config,proto3" json:"config,omitempty"`
-	Bare          bool                   `protobuf:"varint,6,opt,name=bare,proto3" json:"bare,omitempty"` // something of what there had been was nowhere to be found
+	Bare          bool                   `protobuf:"varint,6,opt,name=bare,proto3" json:"bare,omitempty"`     // something of what there had been was nowhere to be found
+	Graves        uint64                 `protobuf:"varint,7,opt,name=graves,proto3" json:"graves,omitempty"` // until when what is removed leaves a tombstone, in us since 1970
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,6 +866,13 @@ func (x *Claim) GetBare() bool {
 		return x.Bare
 	}
 	return false
+}
+
+func (x *Claim) GetGraves() uint64 {
+	if x != nil {
+		return x.Graves
+	}
+	return 0
 }
 
 type Holder struct {
@@ -1380,14 +1388,15 @@ const file_chord_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\v2\x12.torc.chord.v1.RefR\x04node\"*\n" +
 	"\x04Span\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\"\xb7\x01\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\xcf\x01\n" +
 	"\x05Claim\x12'\n" +
 	"\x04span\x18\x01 \x01(\v2\x13.torc.chord.v1.SpanR\x04span\x12(\n" +
 	"\x05owner\x18\x02 \x01(\v2\x12.torc.chord.v1.RefR\x05owner\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tterm_boot\x18\x04 \x01(\x06R\btermBoot\x12\x16\n" +
 	"\x06config\x18\x05 \x01(\x04R\x06config\x12\x12\n" +
-	"\x04bare\x18\x06 \x01(\bR\x04bare\"L\n" +
+	"\x04bare\x18\x06 \x01(\bR\x04bare\x12\x16\n" +
+	"\x06graves\x18\a \x01(\x04R\x06graves\"L\n" +
 	"\x06Holder\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x12.torc.chord.v1.RefR\x04node\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xa6\x01\n" +
