@@ -47,6 +47,9 @@ func (n *Node) traced(f *ring.Found) {
 // asked answers what p wants to know. If it has copies that it is not to have any more
 // it is told so.
 func (n *Node) asked(p *peer, m *msg.Query) {
+	if m.Nonce != 0 {
+		p.seeks, p.sought = m.Span, n.runs
+	}
 	a := &msg.Holdings{Nonce: m.Nonce, All: n.having(m.Span)}
 	for _, q := range n.order {
 		if q != p && n.claims(q, m.Span) {

@@ -55,6 +55,11 @@ func (n *Node) ask(s msg.Span) *asking {
 			n.askToo(a, n.holds[i].Claim.Owner)
 		}
 	}
+	for _, p := range n.order { // who looks for it, too
+		if p.sought > 0 && n.runs-p.sought < n.c.silence() && len(overlap(n.c.Circle, p.seeks, s)) > 0 {
+			n.askToo(a, p.ref)
+		}
+	}
 	return a
 }
 

@@ -28,7 +28,7 @@ func (n *Node) mind() {
 		return
 	}
 	self, before := n.c.Self, n.ring.Predecessor()
-	alone := n.ring.Successor() == self
+	alone := n.ring.Successor() == self && (before.None() || n.gone(before))
 	if alone {
 		before = self
 	}

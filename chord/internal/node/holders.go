@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	"github.com/torc-dht/torc/chord/internal/data"
 	"github.com/torc-dht/torc/chord/internal/msg"
@@ -33,6 +34,8 @@ type fill struct {
 	// Of a merge, which is of what there was once: what is left to send.
 	entries []msg.Entry
 	records []msg.Record
+	all     fork
+	until   time.Duration // when the receiver's holders have it, too
 }
 
 // complete tells whether the holder has everything.
@@ -204,6 +207,10 @@ func (n *Node) pour(p *peer, fills *[]*fill) (more bool) {
 	}
 	if done {
 		*fills = slices.Clone((*fills)[1:])
+		if f.purpose == msg.ToMerge {
+			f.until = n.runs + 5*n.c.silence()
+			p.merged = append(slices.DeleteFunc(p.merged, func(f *fill) bool { return n.runs >= f.until }), f)
+		}
 		end := queued{item: msg.Item{Kind: msg.End, Purpose: f.purpose, Span: f.span, Nonce: f.number}}
 		if f.of != nil {
 			f.of.open++

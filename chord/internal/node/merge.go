@@ -73,6 +73,12 @@ func (n *Node) unsent(p *peer) {
 			back(f.entries, f.records)
 		}
 	}
+	for _, f := range p.merged {
+		if n.runs < f.until {
+			back(f.all.entries, f.all.records)
+		}
+	}
+	p.merged = nil
 }
 
 // forward sends what was forked to its owners, as far as they are known.
@@ -122,6 +128,7 @@ func (n *Node) forward() {
 		}
 		p := n.peer(r)
 		p.push(queued{item: msg.Item{Kind: msg.Begin, Purpose: msg.ToMerge, Span: f.span, Nonce: f.number}})
+		f.all = fork{f.entries, f.records}
 		p.fills = append(p.fills, f)
 	}
 }

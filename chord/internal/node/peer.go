@@ -18,10 +18,12 @@ type peer struct {
 	pinged  time.Duration
 	asked   time.Duration // since when it is pinged without a word from it; 0: it isn't
 
-	claim    msg.Claim // what it claimed when it pinged last
-	granted  int64     // until when it promises this node not to take over, by Mono
-	promised int64     // until when this node promises it, by Mono
-	full     bool      // it takes no more bytes
+	claim    msg.Claim     // what it claimed when it pinged last
+	seeks    msg.Span      // what it asked about last,
+	sought   time.Duration // and when
+	granted  int64         // until when it promises this node not to take over, by Mono
+	promised int64         // until when this node promises it, by Mono
+	full     bool          // it takes no more bytes
 
 	// Items to it. The first of queue has the number acked+1.
 	queue   fifo[queued]
@@ -29,6 +31,7 @@ type peer struct {
 	sent    uint64 // on this connection
 	filling int    // bytes of fills in queue
 	fills   []*fill
+	merged  []*fill       // sent to be compared, and perhaps not with all holders yet
 	again   time.Duration // when it may be granted something after it refused
 	passing *msg.Span     // granted to it, and not acknowledged; nil: nothing
 
