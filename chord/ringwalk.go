@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/torc-dht/torc/chord/internal/link"
 )
 
-// askAtOnce is how many nodes a walk asks at the same time.
-const askAtOnce = 16
+const (
+	// askAtOnce is how many nodes a walk asks at the same time.
+	askAtOnce = 16
+	// askWithin is how long it waits for each of them.
+	askWithin = 2 * time.Second
+)
 
 // Ring is the nodes of a ring, as each of them sees it.
 type Ring struct {
@@ -53,7 +58,7 @@ func (a *Admin) Ring(ctx context.Context, addr string) (Ring, error) {
 			asking.Go(func() {
 				turn <- struct{}{}
 				defer func() { <-turn }()
-				ctx, cancel := context.WithTimeout(ctx, greetWithin)
+				ctx, cancel := context.WithTimeout(ctx, askWithin)
 				defer cancel()
 				answers[i].status, answers[i].err = a.Status(ctx, ref.Addr)
 			})

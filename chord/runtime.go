@@ -322,8 +322,8 @@ func (r *Runtime) others() string {
 	return "; known in " + r.dir + ": " + ids
 }
 
-// Await is Find that waits while the node is joining and, with absent, while there is
-// none, until ctx is done.
+// Await is Find that waits while the node is joining or gives no sign and, with absent,
+// while there is none, until ctx is done.
 func (r *Runtime) Await(ctx context.Context, id string, absent bool) (Whereabouts, error) {
 	var last error // before ctx was done, which may have cut the asking short
 	for {
@@ -331,7 +331,7 @@ func (r *Runtime) Await(ctx context.Context, id string, absent bool) (Whereabout
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
-		if err == nil || !errors.Is(err, ErrJoining) && !(absent && errors.Is(err, ErrNoNode)) {
+		if err == nil || errors.Is(err, ErrNoNode) && !absent {
 			return w, last
 		}
 		select {

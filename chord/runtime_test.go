@@ -280,6 +280,19 @@ func TestAwait(t *testing.T) {
 	if err := <-found; err != nil {
 		t.Error(err)
 	}
+
+	// One that is silent may only be slow.
+	asked := 0
+	m.listen("127.0.0.1:1036", func() (greeting, error) {
+		if asked++; asked < 3 {
+			return greeting{}, context.DeadlineExceeded
+		}
+		return greeting{"36", 1036, true}, nil
+	})
+	register(t, r, Whereabouts{ID: "36", Addr: "127.0.0.1:1036", Boot: 1036, Pid: os.Getpid()})
+	if _, err := r.Await(t.Context(), "36", false); err != nil {
+		t.Error(err)
+	}
 }
 
 // Nobody else may say where nodes are.
