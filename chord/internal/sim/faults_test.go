@@ -201,9 +201,7 @@ func (w *world) inject(p simnet.Planned) {
 		if isClient(p.A) || isClient(p.B) {
 			break
 		}
-		if w.cut(); p.Kind == simnet.Isolate {
-			w.hurt[w.runs[p.A].self] = true
-		}
+		w.cut()
 	}
 	undo := w.net.Inject(p.Fault)
 	if p.For > 0 {

@@ -92,12 +92,12 @@ func chance(seed uint64) config {
 	if c.intense = rng.IntN(4) == 0; c.intense {
 		c.pace = time.Duration(1+rng.IntN(5)) * ms
 	}
-	if rng.IntN(2) == 0 && c.style != cuts {
-		c.skew = time.Duration(rng.IntN(3000)) * ms
-	}
 	if rng.IntN(8) == 0 {
 		c.latency = lossy([]float64{0.01, 0.1, 0.3}[rng.IntN(3)])
 		c.style = cuts // a message that is late is as good as a cut
+	}
+	if c.style != cuts && rng.IntN(2) == 0 {
+		c.skew = time.Duration(rng.IntN(3000)) * ms
 	}
 	return c
 }
