@@ -169,7 +169,7 @@ func (w *town) member(rng *rand.Rand) *Ring {
 
 func TestChurn(t *testing.T) {
 	t.Parallel()
-	for i := range uint64(many(60)) {
+	for i := range uint64(many(40)) {
 		if err := churn(t, *firstSeed+i, Bugs{}); err != nil {
 			t.Fatal(err)
 		}

@@ -165,7 +165,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	var worst, most mended
 	lost := 0
-	for seed := range uint64(many(20)) {
+	for seed := range uint64(many(8)) {
 		m, err := mend(t, seed)
 		if err != nil {
 			t.Errorf("seed %d: %d nodes: %v", seed, m.nodes, err)

@@ -2,12 +2,14 @@
 // away, and how to get to a place. It is a state machine: messages and time go in,
 // messages and what was found come out.
 //
-//	Join, Lookup, Receive, Tick, Dead        Send: messages for other nodes
-//	              │                             ▲
-//	        ┌─────▼─────────────────────────────┴────┐
+//	Join, Lookup, Receive, Tick,             Send: messages for other nodes
+//	Dead, Suspect, Heard, Bye                     ▲
+//	              │                               │
+//	        ┌─────▼───────────────────────────────┴──┐
 //	        │ predecessor ◄─ rectify                 │
-//	        │ list        ◄─ stabilise               ├─> Found, Changed, Joined
-//	        │ fingers     ◄─ refresh, by lookups     │
+//	        │ list        ◄─ stabilise ◄─ hints      │
+//	        │ fingers     ◄─ refresh, by lookups     ├─> Found, Changed, Joined, Refused
+//	        │ lost nodes   ─> merge     ─> hints     │
 //	        └────────────────────────────────────────┘
 //
 // # Whose protocol
@@ -25,15 +27,33 @@
 //     gives it up, unless the new one is closer (rectify).
 //   - A dead first successor is left out, one a round, and the next is told.
 //
-// Two things are added. While a node has a question open it doesn't tell its list, which
-// is about to change: its answer is "busy". And a round that found a closer successor is
+// Three things are added. While a node has a question open it doesn't tell its list, which
+// is about to change: its answer is "busy". A round that found a closer successor is
 // followed by another at once, so that many who joined in one place between two rounds
-// are put in order in as many answers, and not in as many rounds.
+// are put in order in as many answers, and not in as many rounds. And in a ring that is
+// smaller than its lists are long a node lets in one at a time, for her proof begins where
+// they are full (crowded).
+//
+// # Silence, and what follows
+//
+// A question is asked Config.Tries times before who doesn't answer counts as gone. Those
+// are passed over where somebody else will do, and others' word for them isn't taken for a
+// while; any message of theirs puts an end to that (gone.go). Who says goodbye is gone for
+// good.
+//
+// Who was lost without a goodbye is remembered (memory.go), since the network may have
+// been cut, and each part has made a ring of its own by now. A node looks for those that
+// it remembers, and for its own place, at a low rate; if one answers that its ring doesn't
+// lead to, or the ring leads past it, then two rings are closed like a zip, after Shafaat,
+// Ghodsi and Haridi, Dealing with network partitions in structured overlay networks (2007):
+// each node that takes a successor from the other ring tells it whom it had there before
+// (merge.go). Whatever is learned that way is a hint only: it is asked, as everybody is,
+// before it becomes a successor.
 //
 // # What it holds
 //
 // A list of Config.List successors, shorter only in a ring that is; n fingers; a
-// predecessor. Besides, for a while, whom it suspects: who did not answer in time.
+// predecessor. Besides, for a while, whom it suspects, and at most 64 whom it remembers.
 //
 // Positions are never set from outside: a ring of any size has grown from one node.
 package ring

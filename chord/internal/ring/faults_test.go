@@ -42,7 +42,7 @@ func (w *town) bye(r *Ring, told func(*Ring) bool) {
 func TestBye(t *testing.T) {
 	t.Parallel()
 	left, waited := 0, 0
-	for seed := range uint64(many(20)) {
+	for seed := range uint64(many(8)) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		w, err := grown(t, 2+rng.IntN(12), 1+rng.IntN(5), rng)
 		if err != nil {
@@ -188,7 +188,7 @@ func TestStartedAgainIsForgotten(t *testing.T) {
 // run empty never fills again.
 func TestEmptiedTableFillsAgain(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(many(20)) {
+	for seed := range uint64(many(8)) {
 		rng := rand.New(rand.NewPCG(seed, 6))
 		w, err := grown(t, 2+rng.IntN(15), 2+rng.IntN(4), rng)
 		if err != nil {
@@ -390,7 +390,7 @@ func TestTwo(t *testing.T) {
 // pointer is taken for the new node.
 func TestQuickRestart(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(many(40)) {
+	for seed := range uint64(many(20)) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		w, err := grown(t, 2+rng.IntN(12), 2+rng.IntN(4), rng)
 		if err != nil {
@@ -445,7 +445,7 @@ func (j *joining) alsoKnows() []Ref {
 func TestJoinWhileOthersDo(t *testing.T) {
 	t.Parallel()
 	var worst time.Duration
-	for seed := range uint64(many(20)) {
+	for seed := range uint64(many(8)) {
 		rng := rand.New(rand.NewPCG(seed, 8))
 		w, err := grown(t, 8+rng.IntN(8), 4, rng)
 		if err != nil {
@@ -505,7 +505,7 @@ func TestOneAtATime(t *testing.T) {
 // in the other. When they meet one of the two goes, with the reason.
 func TestTwins(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(many(20)) {
+	for seed := range uint64(many(8)) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		w, err := grown(t, 4+rng.IntN(8), 3, rng)
 		if err != nil {

@@ -65,7 +65,7 @@ func (r *Ring) note(p Ref, a absence) {
 
 // Suspects are those who count as gone, in order of place: who didn't answer, or was
 // named by Dead, Suspect or Bye, and was not heard since. After a while they no longer
-// count, and are asked again when somebody names them.
+// count, and are asked again when somebody names them. The slice is the caller's.
 func (r *Ring) Suspects() []Ref {
 	var all []Ref
 	for p := range r.gone {

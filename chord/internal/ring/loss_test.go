@@ -15,7 +15,7 @@ func TestLoss(t *testing.T) {
 		t.Run(fmt.Sprint(percent), func(t *testing.T) {
 			t.Parallel()
 			var worst, sum time.Duration
-			n := many(10)
+			n := many(5)
 			for seed := range uint64(n) {
 				took, err := lossy(t, seed, percent)
 				if err != nil {

@@ -35,11 +35,14 @@ type lost struct {
 	until time.Duration
 }
 
-// Remembers tells whether nodes are remembered that were lost and can come back.
+// Remembers tells whether nodes are remembered that were lost and can come back, perhaps
+// with another ring: as long as that is so, what was removed here may still be there.
 func (r *Ring) Remembers() bool { return len(r.memory.lost) > 0 }
 
-// Remembered are the nodes that were lost, and since then neither said that they have
-// left nor turned out to be in this ring; the longest lost first.
+// Remembered are the nodes that were lost not longer than Config.Remember ago, at most 64,
+// and since then neither said goodbye, nor were started again, nor turned out to be in
+// this ring; the longest lost first. When the whole list was lost, all that were known
+// are among them. The slice is the caller's.
 func (r *Ring) Remembered() []Ref {
 	all := make([]Ref, 0, len(r.memory.lost))
 	for _, l := range r.memory.lost {
