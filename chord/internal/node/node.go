@@ -36,6 +36,7 @@ type Node struct {
 	trash []msg.Span
 
 	peers map[ring.Ref]*peer
+	succ  *peer   // see first
 	order []*peer // the same, in the order in which they came
 
 	call     *Call // being executed
@@ -260,10 +261,13 @@ func (n *Node) drainRing() {
 
 // first is the first successor; nil if there is none.
 func (n *Node) first() *peer {
-	if s := n.ring.Successor(); s != n.c.Self {
-		return n.peer(s)
+	if s := n.ring.Successor(); n.succ == nil || n.succ.ref != s {
+		n.succ = nil
+		if s != n.c.Self {
+			n.succ = n.peer(s)
+		}
 	}
-	return nil
+	return n.succ
 }
 
 // peer returns the state kept for a node.
@@ -325,8 +329,12 @@ func (n *Node) tidy() {
 	n.tidyAt = n.runs + time.Minute
 	n.order = slices.DeleteFunc(n.order, func(p *peer) bool {
 		idle := n.runs-max(p.at, p.met) > 10*time.Minute && p.queue.len() == 0 && p.taken == 0
+		p.merged = slices.DeleteFunc(p.merged, func(f *fill) bool { return n.runs >= f.until })
 		if idle {
 			delete(n.peers, p.ref)
+			if n.succ == p {
+				n.succ = nil
+			}
 		}
 		return idle
 	})

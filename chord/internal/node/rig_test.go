@@ -18,7 +18,7 @@ import (
 // rig is some nodes and the wires between them: each message takes a millisecond, and
 // what goes from one to another stays in order.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	c      Config
 	now    time.Duration
 	nodes  map[uint64]*Node // by boot
@@ -44,7 +44,7 @@ type parcel struct {
 	m    msg.Message
 }
 
-func newRig(t *testing.T, n place.Circle, replicas int) *rig {
+func newRig(t testing.TB, n place.Circle, replicas int) *rig {
 	return &rig{
 		t: t, c: Config{Circle: n, Replicas: replicas}, nodes: make(map[uint64]*Node), frozen: make(map[uint64]bool),
 		cut: make(map[[2]uint64]bool), rand: rand.New(rand.NewPCG(1, 2)),
