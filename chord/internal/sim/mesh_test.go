@@ -62,9 +62,11 @@ func (m *mesh) send(to ring.Ref, what msg.Message) {
 	a := simnet.Addr(to.Addr)
 	i := slices.IndexFunc(m.links, func(l *link) bool { return l.ref == to })
 	if i < 0 {
-		if who := m.who[a]; !who.None() && who != to {
-			m.events = append(m.events, event{peer: to, refused: true})
-			return
+		if who := m.who[a]; !who.None() && who != to { // one of the two is no more
+			c := m.conns[a]
+			m.forget(a)
+			m.each(a, func(l *link) bool { l.up = false; return true })
+			m.port.Close(c)
 		}
 		i = len(m.links)
 		m.links = append(m.links, &link{ref: to, up: m.who[a] == to})
