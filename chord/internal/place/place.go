@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"strings"
 )
 
 // MaxBits is the largest n: a sha-1 has so many bits.
@@ -57,7 +58,7 @@ func (c Circle) OfKey(key string) Place {
 		}
 		return c.cut(ofUint(v))
 	}
-	number, _ := new(big.Int).SetString(key, 10)
+	number, _ := new(big.Int).SetString(strings.Clone(key), 10) // so that key need not be on the heap
 	return c.Of(number)
 }
 
