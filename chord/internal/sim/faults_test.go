@@ -78,11 +78,14 @@ func (w *world) failNode(a simnet.Addr) {
 }
 
 func (w *world) tell(a simnet.Addr, what func(*process)) {
-	w.hurt[w.runs[a].self] = true
 	n := w.runs[a]
+	if n.going {
+		return
+	}
+	n.going = true
+	w.hurt[n.self] = true
 	w.net.Call(a, func(time.Duration) {
-		if w.runs[a] == n && !n.going {
-			n.going = true
+		if w.runs[a] == n {
 			what(n)
 		}
 	})

@@ -89,9 +89,13 @@ func (w *world) bears(a simnet.Addr) bool {
 // strands says whether somebody, perhaps frozen, would not know anybody who lives any
 // more without n, while others live.
 func (w *world) strands(n *process) bool {
-	live := slices.DeleteFunc(w.joined(), func(o *process) bool { return o == n })
+	live := slices.DeleteFunc(w.live(), func(o *process) bool { return o == n })
 	return len(live) > 1 && slices.ContainsFunc(live, func(o *process) bool {
-		return !slices.ContainsFunc(o.core.Status().Successors, func(p ring.Ref) bool {
+		list := o.core.Status().Successors
+		if len(list) == 0 && !o.core.Joined() {
+			return false // it has still to be told
+		}
+		return !slices.ContainsFunc(list, func(p ring.Ref) bool {
 			return p != o.self && slices.ContainsFunc(live, func(q *process) bool { return q.self == p })
 		})
 	})
