@@ -202,6 +202,7 @@ func TestEmptiedTableFillsAgain(t *testing.T) {
 			}
 			w.run(time.Second)
 		}
+		w.run(10 * time.Second)
 		if one.Successor() != one.Self() || !one.Predecessor().None() {
 			t.Errorf("seed %d: who is cut off has %v and %v", seed, one.Predecessor(), one.Successors())
 		}
