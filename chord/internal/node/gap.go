@@ -268,7 +268,7 @@ func (n *Node) supplied(p *peer, it *msg.Item) {
 		switch {
 		case it.Kind == msg.Begin:
 			n.clearNow(x.span)
-			x.begun, x.gen = true, n.data.Begin()
+			x.begun, x.gen = true, n.beginFill(x.span)
 			n.unhold(x.span) // what is here is no longer what it was
 		case !x.begun:
 		case it.Kind == msg.Chunk:
@@ -280,7 +280,7 @@ func (n *Node) supplied(p *peer, it *msg.Item) {
 				n.record(it.Records[i])
 			}
 		case it.Kind == msg.End:
-			n.data.Sweep(x.span, x.gen)
+			n.endFill(x.span, x.gen)
 			h := x.best
 			h.Serving = false
 			n.keep(holding{Holding: h})

@@ -328,7 +328,7 @@ func (n *Node) tidy() {
 	}
 	n.tidyAt = n.runs + time.Minute
 	n.order = slices.DeleteFunc(n.order, func(p *peer) bool {
-		idle := n.runs-max(p.at, p.met) > 10*time.Minute && p.queue.len() == 0 && p.taken == 0
+		idle := n.runs-max(p.at, p.met) > 10*time.Minute && p.queue.len() == 0 && (p.taken == 0 || p.dead)
 		p.merged = slices.DeleteFunc(p.merged, func(f *fill) bool { return n.runs >= f.until })
 		if idle {
 			delete(n.peers, p.ref)

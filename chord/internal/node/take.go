@@ -11,7 +11,7 @@ import (
 type holding struct {
 	msg.Holding
 	fill uint64 // the number of the fill under way; 0: none
-	gen  uint64 // what came before it is not of the fill
+	gen  uint64 // what came before it is not of the fill; 0: nothing did
 }
 
 // holdAt is the holding that a place is in; nil if there is none.
@@ -227,8 +227,24 @@ func (n *Node) takeBegin(p *peer, number uint64, it *msg.Item) {
 	}
 	n.keep(holding{
 		Holding: msg.Holding{Span: it.Span, Claim: it.Claim, Seq: it.Seq, Complete: inherits},
-		fill:    it.Nonce, gen: n.data.Begin(),
+		fill:    it.Nonce, gen: n.beginFill(it.Span),
 	})
+}
+
+// beginFill returns the generation of what comes for s; 0 if there is nothing that it
+// could be told from, so that a million new entries need not be looked through.
+func (n *Node) beginFill(s msg.Span) uint64 {
+	if n.data.Count(s) == 0 {
+		return 0
+	}
+	return n.data.Begin()
+}
+
+// endFill removes what was there before and didn't come.
+func (n *Node) endFill(s msg.Span, gen uint64) {
+	if gen != 0 {
+		n.data.Sweep(s, gen)
+	}
 }
 
 func (n *Node) takeChunk(p *peer, it *msg.Item) {
@@ -249,7 +265,7 @@ func (n *Node) takeChunk(p *peer, it *msg.Item) {
 func (n *Node) takeEnd(p *peer, it *msg.Item) {
 	for i := range n.holds {
 		if h := &n.holds[i]; h.fill == it.Nonce && h.Claim.Owner == p.ref {
-			n.data.Sweep(h.Span, h.gen)
+			n.endFill(h.Span, h.gen)
 			h.Complete, h.fill = true, 0
 			h.Seq = max(h.Seq, it.Seq)
 		}
