@@ -109,7 +109,20 @@ func (w *town) may(r *Ring) bool {
 			return false
 		}
 	}
+	// A list under way counts as well: whoever gets it takes it.
+	for i := range w.mail {
+		l := &w.mail[i]
+		if l.m.Kind == KindState && !l.m.Busy && l.to != r.Self() && w.nodes[l.to.Boot] != nil && !w.outlives(r, l) {
+			return false
+		}
+	}
 	return true
+}
+
+// outlives tells whether of the list that an answer makes somebody lives without r.
+func (w *town) outlives(r *Ring, answer *letter) bool {
+	list := append([]Ref{answer.m.From}, answer.m.List[:min(len(answer.m.List), w.list-1)]...)
+	return slices.ContainsFunc(list, func(p Ref) bool { return p != r.Self() && p != answer.to && w.nodes[p.Boot] != nil })
 }
 
 // churn has nodes come and go by a seed, and returns what was wrong at which time.
