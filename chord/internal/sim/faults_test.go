@@ -216,13 +216,11 @@ func (w *world) inject(p simnet.Planned) {
 	}
 }
 
-// cut notes that living nodes may be cut off from each other: each counts as failed
+// cut notes that living nodes may be cut off from each other: nothing else may fail
 // until each pair has all its copies again.
 func (w *world) cut() {
 	w.forked = true
-	for _, n := range w.live() {
-		w.hurt[n.self] = true
-	}
+	w.copies = 0
 }
 
 func (w *world) sent(n *process, m msg.Message) {

@@ -80,10 +80,11 @@ func (w *world) bears(a simnet.Addr) bool {
 		clear(w.hurt)
 		w.copies = min(w.cfg.replicas, len(w.joined())-1)
 	}
-	if w.hurt[n.self] {
-		return true
+	failed := len(w.hurt)
+	if !w.hurt[n.self] {
+		failed++
 	}
-	return len(w.hurt) < w.copies && !w.strands(n)
+	return failed <= w.copies && !w.strands(n)
 }
 
 // strands says whether somebody, perhaps frozen, would not know anybody who lives any
