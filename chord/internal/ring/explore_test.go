@@ -193,9 +193,12 @@ func (s *model) key(x *exploration) uint64 {
 			b = append(b, l.target[len(l.target)-1], byte(l.left))
 			ref(l.about)
 			ref(l.at)
-			for _, q := range l.queue {
-				list(q)
+			for _, c := range l.queue {
+				ref(c.from)
+				list(c.left)
+				b = append(b, byte(c.silent))
 			}
+			list(l.silent())
 		}
 	}
 	letters, text := x.letters[:0], x.text[:0]

@@ -45,13 +45,20 @@ type lookup struct {
 	kind   lookupKind
 	number uint64
 	target place.Place
-	about  Ref     // ownLookup: through whom, nobody: anybody. meetLookup: whom
-	left   uint64  // meetLookup: how often about may be passed on
-	at     Ref     // who is asked now
-	queue  [][]Ref // who can be asked instead: the last list before the others, each the best first
+	about  Ref      // ownLookup: through whom, nobody: anybody. meetLookup: whom
+	left   uint64   // meetLookup: how often about may be passed on
+	at     Ref      // who is asked now
+	queue  []choice // who can be asked instead, the last before the others
 	nonce  uint64
 	wait   wait
 	hops   []Hop
+}
+
+// choice is who somebody on the way has named.
+type choice struct {
+	from   Ref
+	left   []Ref // who isn't asked yet, the best first
+	silent int   // how many it was told are silent
 }
 
 // Lookup begins to look for the successor of target. A Found with the number that it
@@ -74,21 +81,33 @@ func (r *Ring) begin(l *lookup, from Ref) uint64 {
 		r.next(l, from)
 		return l.number
 	}
-	if owner, next, done := r.step(l.target); done {
+	r.begun(l)
+	return l.number
+}
+
+// begun takes the first step, which this node is asked by itself.
+func (r *Ring) begun(l *lookup) {
+	silent := l.silent()
+	if owner, next, done := r.step(l.target, silent); done {
 		r.found(l, Found{Owner: owner, Before: r.c.Self})
 	} else {
-		l.queue = append(l.queue, next)
+		l.queue = append(l.queue, choice{r.c.Self, next, len(silent)})
 		r.forward(l)
 	}
-	return l.number
 }
 
 // width is how many nodes an answer names: the best, and others for when it is dead.
 const width = 4
 
-// step is one step towards target: its owner, or who is closer to it, the best first.
-func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
+// step is one step towards target: its owner, or who is closer to it, the best first;
+// none of whom the asker knows to be silent.
+func (r *Ring) step(target place.Place, silent []Ref) (owner Ref, next []Ref, done bool) {
 	self, first := r.c.Self.Place, r.Successor()
+	if i := slices.IndexFunc(r.list, func(p Ref) bool { return !slices.Contains(silent, p) }); i >= 0 {
+		first = r.list[i]
+	} else if len(r.list) > 0 {
+		return Ref{}, nil, false
+	}
 	if place.Between(self, target, first.Place) {
 		return first, nil, true
 	}
@@ -99,7 +118,7 @@ func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
 	for k := r.c.Circle.Distance(self, target).Log(); k >= 0 && len(next) < width; k-- {
 		if p := &r.fingers[k]; p.Boot != last && p.Boot != 0 {
 			last = p.Boot
-			next = r.consider(next, p, target)
+			next = r.consider(next, p, target, silent)
 			if last == first.Boot {
 				break // so are all that reach less far
 			}
@@ -107,10 +126,10 @@ func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
 	}
 	if r.c.WholeList {
 		for i := range r.list {
-			next = r.consider(next, &r.list[i], target)
+			next = r.consider(next, &r.list[i], target, silent)
 		}
 	} else if len(next) < width {
-		next = r.consider(next, &first, target)
+		next = r.consider(next, &first, target, silent)
 	}
 	if len(next) == 0 { // all who are closer are suspects: the first is as good as any
 		next = append(next, first)
@@ -119,8 +138,8 @@ func (r *Ring) step(target place.Place) (owner Ref, next []Ref, done bool) {
 }
 
 // consider puts p where it belongs among the best that are known, if it does.
-func (r *Ring) consider(best []Ref, p *Ref, target place.Place) []Ref {
-	if !place.Inside(r.c.Self.Place, p.Place, target) || r.suspected(*p) {
+func (r *Ring) consider(best []Ref, p *Ref, target place.Place, silent []Ref) []Ref {
+	if !place.Inside(r.c.Self.Place, p.Place, target) || r.suspected(*p) || len(silent) > 0 && slices.Contains(silent, *p) {
 		return best
 	}
 	i := len(best)
@@ -142,38 +161,58 @@ func (r *Ring) consider(best []Ref, p *Ref, target place.Place) []Ref {
 }
 
 func (r *Ring) stepAsked(m *Message) {
-	owner, next, done := r.step(m.Target)
+	owner, next, done := r.step(m.Target, m.List)
 	if done {
 		next = []Ref{owner}
 	}
 	r.send(m.From, Message{Kind: KindNext, Nonce: m.Nonce, List: next, Done: done})
 }
 
-// next asks p.
+// next asks p, and tells it who is silent.
 func (r *Ring) next(l *lookup, p Ref) {
 	r.settle(l)
 	r.nonce++
 	l.at, l.nonce, l.wait = p, r.nonce, r.patience()
 	r.lookups = append(r.lookups, l)
-	r.send(p, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
+	r.send(p, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target, List: l.silent()})
 }
 
-// forward asks the best of those who can be asked.
+// forward asks the best of those who can be asked. If all that somebody named are
+// silent, that one is asked again, and told so: it may know others, or who is first after
+// them.
 func (r *Ring) forward(l *lookup) {
-	for last := len(l.queue) - 1; last >= 0; {
-		if len(l.queue[last]) == 0 {
-			l.queue = l.queue[:last]
-			last--
-			continue
+	for last := len(l.queue) - 1; last >= 0; last-- {
+		c := &l.queue[last]
+		for len(c.left) > 0 {
+			p := c.left[0]
+			c.left = c.left[1:]
+			if p != r.c.Self && !l.asked(p) {
+				r.next(l, p)
+				return
+			}
 		}
-		p := l.queue[last][0]
-		l.queue[last] = l.queue[last][1:]
-		if p != r.c.Self && !l.asked(p) {
-			r.next(l, p)
+		from, more := c.from, len(l.silent()) > c.silent
+		l.queue = l.queue[:last]
+		switch {
+		case more && from == r.c.Self:
+			r.begun(l)
+			return
+		case more:
+			r.next(l, from)
 			return
 		}
 	}
 	r.found(l, Found{Err: ErrNoWay})
+}
+
+// silent are those who were asked and didn't answer.
+func (l *lookup) silent() (all []Ref) {
+	for i := range l.hops {
+		if l.hops[i].Silent {
+			all = append(all, l.hops[i].Node)
+		}
+	}
+	return all
 }
 
 func (l *lookup) asked(p Ref) bool {
@@ -194,7 +233,7 @@ func (r *Ring) stepAnswered(m *Message) {
 		r.found(l, Found{Owner: m.List[0], Before: m.From})
 		return
 	}
-	l.queue = append(l.queue, m.List)
+	l.queue = append(l.queue, choice{m.From, m.List, len(l.silent())})
 	r.forward(l)
 }
 
@@ -252,7 +291,7 @@ func (r *Ring) repeatLookups() {
 	}
 	for _, l := range r.lookups {
 		if r.again(&l.wait) {
-			r.send(l.at, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target})
+			r.send(l.at, Message{Kind: KindStep, Nonce: l.nonce, Target: l.target, List: l.silent()})
 		}
 	}
 }

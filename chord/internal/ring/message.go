@@ -16,7 +16,7 @@ const (
 	KindNotify                 // the sender thinks it is the predecessor
 	KindAlive                  // is anybody there?
 	KindYes                    // an answer to that
-	KindStep                   // of a lookup of Target
+	KindStep                   // of a lookup of Target; List: who is known to be silent
 	KindNext                   // List: Done: its one is the owner; else who to ask next, the best first
 	KindEnter                  // of one who joins: KindAsk of who is to be before it
 	KindMeet                   // List: one who may be missing from the receiver's ring; Nonce: how often it may be passed on
