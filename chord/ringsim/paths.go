@@ -1,6 +1,7 @@
 package ringsim
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -10,9 +11,9 @@ import (
 	"github.com/torc-dht/torc/chord/internal/ring"
 )
 
-// Paper is the set-up of the papers' experiments with n nodes that don't fail:
+// Paper is the set-up of the papers' experiments with nodes that don't fail:
 // identifiers of 160 bits, messages of 50 ms on average, a round of stabilisation every
-// 30 s, and lookups by fingers and one successor.
+// 30 s, in which one finger is refreshed, and lookups by fingers and one successor.
 func Paper(seed uint64) Config {
 	return Config{
 		Seed: seed, Circle: place.MaxBits, List: 8, Fingers: 1, Patience: 500 * time.Millisecond,
@@ -21,52 +22,54 @@ func Paper(seed uint64) Config {
 }
 
 // Grow returns a simulation in which n nodes have joined one after the other and all is
-// settled. The error says what isn't after a day of virtual time.
-func Grow(c Config, n int) (*Sim, error) {
+// settled. The error says what isn't after 3000 rounds, or is ctx's.
+func Grow(ctx context.Context, c Config, n int) (*Sim, error) {
+	return grow(ctx, c, n, (*Sim).Unsettled)
+}
+
+func grow(ctx context.Context, c Config, n int, wrong func(*Sim) error) (*Sim, error) {
 	s := New(c)
 	for i := range n {
 		s.AddRandom()
-		// So that the ring doubles in some rounds, and not in one.
-		s.Run(2 * c.Period / time.Duration(i+10))
+		// So that the ring doubles in some rounds, and not in one. As long as it is
+		// smaller than the lists, it takes in one node after another.
+		if i <= c.List+1 {
+			if _, err := s.settle(ctx, 3000*c.Period, s.Unordered); err != nil {
+				return nil, fmt.Errorf("%d nodes don't get in order: %w", i+1, err)
+			}
+		} else if err := s.run(ctx, 2*c.Period/time.Duration(i+10)); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := s.Settle(24 * time.Hour); err != nil {
-		return nil, fmt.Errorf("%d nodes don't settle in a day: %w", n, err)
+	if _, err := s.settle(ctx, 3000*c.Period, func() error { return wrong(s) }); err != nil {
+		return nil, fmt.Errorf("%d nodes don't settle: %w", n, err)
 	}
 	return s, nil
 }
 
-// Paths are the lengths of lookups' paths.
+// Paths are the lengths of lookups' paths: in nodes that were asked and answered, but
+// for the one that asks, and at least 1. So the papers count.
 type Paths struct {
-	Nodes   int
-	Lookups int
-	Mean    float64
-	// P1 and P99 are the 1st and 99th percentile.
-	P1, P99 int
-	// Share is how much of all lookups has each length, from 0.
-	Share []float64
-	// Wrong is how many ended at another node than the key's successor, or nowhere.
+	Nodes int
+	Tally
+	// Wrong is how many more lookups ended at another node than the key's successor,
+	// or nowhere.
 	Wrong int
 }
 
 // PathLengths makes lookups from nodes by chance for places by chance, and measures
-// their paths as the papers do: in nodes that were asked, but for the one that asks, and
-// at least 1.
-func (s *Sim) PathLengths(lookups int) Paths {
-	p := Paths{Nodes: len(s.live), Lookups: lookups}
-	var counts []int
-	s.Lookups(lookups, func(owner *Node, f *ring.Found) {
+// their paths.
+func (s *Sim) PathLengths(ctx context.Context, lookups int) (Paths, error) {
+	p := Paths{Nodes: len(s.live)}
+	err := s.Lookups(ctx, lookups, func(_, owner *Node, f *ring.Found) {
 		if f.Err != nil || f.Owner != owner.ref {
 			p.Wrong++
-			return
+		} else {
+			answered, _ := hops(f)
+			p.Add(max(1, answered))
 		}
-		length := max(1, len(f.Hops))
-		for len(counts) <= length {
-			counts = append(counts, 0)
-		}
-		counts[length]++
 	})
-	p.fill(counts)
-	return p
+	return p, err
 }
 
 // together is how many lookups are under way at a time: enough that between two of
@@ -74,9 +77,9 @@ func (s *Sim) PathLengths(lookups int) Paths {
 const together = 5_000
 
 // Lookups makes n lookups from nodes by chance for places by chance, one after another
-// in each of many lanes, and calls then with what came of each and the place's owner
-// when it began. It returns when all are done.
-func (s *Sim) Lookups(n int, then func(owner *Node, f *ring.Found)) {
+// in each of many lanes, and calls then with who asked, whose the place was at that time,
+// and what came of it. It returns when all are done, or ctx ends it.
+func (s *Sim) Lookups(ctx context.Context, n int, then func(asker, owner *Node, f *ring.Found)) error {
 	begun, done := 0, 0
 	var lane func()
 	lane = func() {
@@ -85,10 +88,10 @@ func (s *Sim) Lookups(n int, then func(owner *Node, f *ring.Found)) {
 		}
 		begun++
 		target := s.RandomPlace()
-		owner := s.Owner(target)
-		s.RandomNode().Lookup(target, func(f *ring.Found) {
+		asker, owner := s.RandomNode(), s.Owner(target)
+		asker.Lookup(target, func(f *ring.Found) {
 			done++
-			then(owner, f)
+			then(asker, owner, f)
 			lane()
 		})
 	}
@@ -96,29 +99,61 @@ func (s *Sim) Lookups(n int, then func(owner *Node, f *ring.Found)) {
 		lane()
 	}
 	for done < n {
-		s.Run(s.c.Latency)
+		if err := s.run(ctx, s.c.Latency); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func (p *Paths) fill(counts []int) {
-	total, sum := 0, 0
-	for length, n := range counts {
-		total += n
-		sum += n * length
-	}
-	p.Mean = float64(sum) / float64(total)
-	p.Share = make([]float64, len(counts))
-	for length, n := range counts {
-		p.Share[length] = float64(n) / float64(total)
-	}
-	p.P1, p.P99 = percentile(counts, total, 0.01), percentile(counts, total, 0.99)
+// Many is the same measured in several rings.
+type Many struct {
+	Paths           // all together
+	Means []float64 // of each ring, in order
+	State State     // of the last ring's nodes
 }
 
-// percentile is the smallest length that at least the given share is not above.
-func percentile(counts []int, total int, share float64) int {
-	need := int(math.Ceil(share * float64(total)))
-	return slices.IndexFunc(counts, func(n int) bool {
-		need -= n
-		return need <= 0
-	})
+// Below is the share of the rings whose mean path is shorter than mean.
+func (m *Many) Below(mean float64) float64 {
+	i, _ := slices.BinarySearch(m.Means, mean)
+	return float64(i) / float64(len(m.Means))
+}
+
+// At is the mean path of the ring that so large a share of the rings is not above.
+func (m *Many) At(share float64) float64 {
+	return m.Means[int(math.Round(share*float64(len(m.Means)-1)))]
+}
+
+// Error is the standard error of the mean over rings, if there are several.
+func (m *Many) Error() float64 {
+	n, sum, squares := float64(len(m.Means)), 0.0, 0.0
+	for _, v := range m.Means {
+		sum, squares = sum+v, squares+v*v
+	}
+	return math.Sqrt(max(0, squares/n-sum*sum/n/n) / max(1, n-1))
+}
+
+// PathsIn measures figure 10 of the paper of 2001 (and 10 of 2003): path lengths in
+// rings of so many nodes, grown from seeds one after another, with so many lookups in
+// each.
+func PathsIn(ctx context.Context, c Config, nodes, rings, lookups int) (Many, error) {
+	m := Many{Paths: Paths{Nodes: nodes}}
+	for i := range rings {
+		c := c
+		c.Seed += uint64(i)
+		s, err := Grow(ctx, c, nodes)
+		if err != nil {
+			return m, err
+		}
+		p, err := s.PathLengths(ctx, lookups)
+		if err != nil {
+			return m, err
+		}
+		m.Wrong += p.Wrong
+		m.AddAll(&p.Tally)
+		m.Means = append(m.Means, p.Mean())
+		m.State = s.State()
+	}
+	slices.Sort(m.Means)
+	return m, nil
 }

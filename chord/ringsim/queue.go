@@ -10,14 +10,17 @@ const grain = 100 * time.Microsecond
 // most alarms for longer.
 const slots = 1 << 10
 
-// event is a message that arrives at a node, or without one the node's alarm.
+// event is a message that arrives at a node, the node's alarm, or a call.
 type event struct {
 	at      int64 // in grains
 	node    int32 // its index
-	message int32 // its index; alarm: none
+	message int32 // its index, or one of the following
 }
 
-const alarm = -1
+const (
+	alarm = -1
+	call  = -2 // of a function, whose index node is
+)
 
 // queue is the events to come, the soonest first: lists for what is near, a heap for
 // the rest.

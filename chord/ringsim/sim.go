@@ -2,6 +2,7 @@ package ringsim
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -41,6 +42,7 @@ type Sim struct {
 	// messages are those under way, and free is what of them isn't used.
 	messages []ring.Message
 	free     []int32
+	calls    []func()
 	waits    map[wait]func(*ring.Found)
 	// Sent counts the messages so far.
 	Sent uint64
@@ -64,6 +66,9 @@ func New(c Config) *Sim {
 	c.Latency = cmp.Or(c.Latency, 50*time.Millisecond)
 	return &Sim{c: c, rnd: rand.New(rand.NewPCG(c.Seed, 0)), waits: make(map[wait]func(*ring.Found))}
 }
+
+// node is who r names.
+func (s *Sim) node(r ring.Ref) *Node { return s.nodes[r.Boot-1] }
 
 // Now is how much time has passed.
 func (s *Sim) Now() time.Duration { return s.now }
@@ -145,6 +150,34 @@ func (s *Sim) Kill(n *Node) {
 	s.live = slices.Delete(s.live, i, i+1)
 }
 
+// Leave has n tell its predecessor and its first successor that it goes, and say
+// nothing more.
+func (s *Sim) Leave(n *Node) {
+	prdc, list := n.Predecessor(), n.Successors()
+	for _, to := range []ring.Ref{prdc, n.Successor()} {
+		if to.None() || to == n.ref {
+			continue
+		}
+		s.after(s.latency(), func() {
+			if t := s.node(to); !t.dead {
+				t.Bye(s.now, n.ref, prdc, list, false)
+				t.drain()
+			}
+		})
+	}
+	s.Kill(n)
+}
+
+// after has f called in a while.
+func (s *Sim) after(d time.Duration, f func()) {
+	s.calls = append(s.calls, f)
+	s.queue.push(event{at: grains(s.now + d), node: int32(len(s.calls) - 1), message: call})
+}
+
+func (s *Sim) latency() time.Duration {
+	return s.c.Latency/2 + time.Duration(s.rnd.Int64N(int64(s.c.Latency/2)+1))
+}
+
 // Lookup has n look for target, and calls then with what came of it, perhaps at once.
 func (n *Node) Lookup(target place.Place, then func(*ring.Found)) {
 	number := n.Ring.Lookup(n.sim.now, target)
@@ -152,10 +185,16 @@ func (n *Node) Lookup(target place.Place, then func(*ring.Found)) {
 	n.drain()
 }
 
-// Owner is the living node that target belongs to, as somebody sees it who sees all.
-func (s *Sim) Owner(target place.Place) *Node {
-	i, _ := slices.BinarySearchFunc(s.live, target, byPlace)
-	return s.live[i%len(s.live)]
+// Owner is the living member that target belongs to, as somebody sees it who sees all.
+func (s *Sim) Owner(target place.Place) *Node { return owner(s.live, target) }
+
+func owner(live []*Node, target place.Place) *Node {
+	i, _ := slices.BinarySearchFunc(live, target, byPlace)
+	for ; ; i++ {
+		if n := live[i%len(live)]; n.joined {
+			return n
+		}
+	}
 }
 
 // Run lets time pass.
@@ -167,6 +206,11 @@ func (s *Sim) Run(d time.Duration) {
 			break
 		}
 		s.now = max(s.now, time.Duration(e.at)*grain)
+		if e.message == call {
+			s.calls[e.node]()
+			s.calls[e.node] = nil
+			continue
+		}
 		n := s.nodes[e.node]
 		switch {
 		case e.message != alarm:
@@ -229,13 +273,27 @@ func (s *Sim) post(node int32, m *ring.Message) {
 		index = int32(len(s.messages))
 		s.messages = append(s.messages, *m)
 	}
-	takes := s.c.Latency/2 + time.Duration(s.rnd.Int64N(int64(s.c.Latency/2)+1))
-	s.queue.push(event{at: grains(s.now + takes), node: node, message: index})
+	s.queue.push(event{at: grains(s.now + s.latency()), node: node, message: index})
 }
 
 // Unsettled says what isn't as it is to be: every living node a member, with the
 // predecessor, the successor list and the fingers that it should have. Nil: all is.
 func (s *Sim) Unsettled() error {
+	if err := s.Unordered(); err != nil {
+		return err
+	}
+	for _, n := range s.live {
+		for k, p := range n.Fingers() {
+			if want := s.Owner(s.c.Circle.Plus(n.ref.Place, k)).ref; p != want {
+				return fmt.Errorf("%v has as finger %d %v, not %v", n.ref, k, p, want)
+			}
+		}
+	}
+	return nil
+}
+
+// Unordered is Unsettled without the fingers.
+func (s *Sim) Unordered() error {
 	for i, n := range s.live {
 		before := s.live[(i+len(s.live)-1)%len(s.live)]
 		switch {
@@ -254,23 +312,35 @@ func (s *Sim) Unsettled() error {
 				return fmt.Errorf("%v has as successor %d %v, not %v", n.ref, k+1, p, want)
 			}
 		}
-		for k, p := range n.Fingers() {
-			if want := s.Owner(s.c.Circle.Plus(n.ref.Place, k)).ref; p != want {
-				return fmt.Errorf("%v has as finger %d %v, not %v", n.ref, k, p, want)
-			}
-		}
 	}
 	return nil
 }
 
-// Settle lets time pass until all is settled, and returns how long that took.
-func (s *Sim) Settle(most time.Duration) (time.Duration, error) {
+// Settle lets time pass until all is settled, and returns how long that took. The error
+// says what isn't after the most that it may take, or is ctx's.
+func (s *Sim) Settle(ctx context.Context, most time.Duration) (time.Duration, error) {
+	return s.settle(ctx, most, s.Unsettled)
+}
+
+func (s *Sim) settle(ctx context.Context, most time.Duration, wrong func() error) (time.Duration, error) {
 	began := s.now
 	for {
-		err := s.Unsettled()
+		err := wrong()
 		if err == nil || s.now-began >= most {
 			return s.now - began, err
 		}
-		s.Run(4 * s.c.Period)
+		if err := s.run(ctx, 4*s.c.Period); err != nil {
+			return s.now - began, err
+		}
 	}
+}
+
+// run is Run, in pieces, between which ctx can end it.
+func (s *Sim) run(ctx context.Context, d time.Duration) error {
+	for d > 0 && ctx.Err() == nil {
+		piece := min(d, s.c.Period)
+		s.Run(piece)
+		d -= piece
+	}
+	return ctx.Err()
 }

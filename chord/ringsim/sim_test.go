@@ -17,13 +17,16 @@ func usual(seed uint64) Config {
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 3, 5, 8, 9, 10, 64} {
-		s, err := Grow(usual(uint64(n)), n)
+		s, err := Grow(t.Context(), usual(uint64(n)), n)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		p := s.PathLengths(1000)
-		t.Logf("%d nodes: settled after %v and %d messages; paths of %.2f", n, s.Now(), s.Sent, p.Mean)
+		p, err := s.PathLengths(t.Context(), 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d nodes: settled after %v and %d messages; paths of %.2f", n, s.Now(), s.Sent, p.Mean())
 		if p.Wrong > 0 {
 			t.Errorf("%d nodes: %d of 1000 lookups ended at the wrong node", n, p.Wrong)
 		}
@@ -34,7 +37,7 @@ func TestGrow(t *testing.T) {
 func TestSameSeedSameRun(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) (uint64, []ring.Ref) {
-		s, err := Grow(usual(seed), 20)
+		s, err := Grow(t.Context(), usual(seed), 20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,19 +67,19 @@ func TestMassacre(t *testing.T) {
 	t.Parallel()
 	c := usual(1)
 	c.List = 16
-	s, err := Grow(c, 100)
+	s, err := Grow(t.Context(), c, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
 		s.Kill(s.RandomNode())
 	}
-	took, err := s.Settle(5 * time.Minute)
+	took, err := s.Settle(t.Context(), 5*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("settled after %v", took)
-	if p := s.PathLengths(1000); p.Wrong > 0 {
-		t.Errorf("%d of 1000 lookups ended at the wrong node", p.Wrong)
+	if p, err := s.PathLengths(t.Context(), 1000); err != nil || p.Wrong > 0 {
+		t.Errorf("%d of 1000 lookups ended at the wrong node, %v", p.Wrong, err)
 	}
 }
