@@ -49,6 +49,9 @@ func (n *Node) traced(f *ring.Found) {
 func (n *Node) asked(p *peer, m *msg.Query) {
 	if m.Nonce != 0 {
 		p.seeks, p.sought = m.Span, n.runs
+		if n.gap != nil {
+			n.mind() // a part of it may be p's
+		}
 	}
 	a := &msg.Holdings{Nonce: m.Nonce, All: n.having(m.Span)}
 	for _, q := range n.order {

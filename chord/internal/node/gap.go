@@ -56,11 +56,16 @@ func (n *Node) ask(s msg.Span) *asking {
 		}
 	}
 	for _, p := range n.order { // who looks for it, too
-		if p.sought > 0 && n.runs-p.sought < n.c.silence() && len(overlap(n.c.Circle, p.seeks, s)) > 0 {
+		if n.seeking(p) && len(overlap(n.c.Circle, p.seeks, s)) > 0 {
 			n.askToo(a, p.ref)
 		}
 	}
 	return a
+}
+
+// seeking tells whether p asked lately who has what.
+func (n *Node) seeking(p *peer) bool {
+	return p.sought > 0 && n.runs-p.sought < n.c.silence() && !n.gone(p.ref)
 }
 
 func (n *Node) askToo(a *asking, r ring.Ref) {
@@ -148,8 +153,14 @@ func (n *Node) askAgain() {
 	}
 }
 
-// seek looks for who has s.
+// seek looks for who has s, except for what a node within it seeks, which the ring
+// doesn't know of yet.
 func (n *Node) seek(s msg.Span) {
+	for _, p := range n.order {
+		if n.seeking(p) && place.Inside(s.From, p.ref.Place, s.To) && p.seeks.To == p.ref.Place {
+			s.From = p.ref.Place
+		}
+	}
 	if n.gap != nil && n.gap.span == s {
 		return
 	}
