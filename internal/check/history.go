@@ -50,6 +50,7 @@ const (
 	Get         Op = "get"
 	Put         Op = "put"
 	PutIfAbsent Op = "put-if-absent"
+	Update      Op = "update"   // put over whatever entry there is
 	Swap        Op = "swap"     // put over the entry whose value was Expect
 	Exchange    Op = "exchange" // put, and return what was there
 	Delete      Op = "delete"

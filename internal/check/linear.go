@@ -225,6 +225,8 @@ func step(s Semantics, e entry, o *Operation) (bool, entry) {
 			return true, written
 		case PutIfAbsent:
 			return gone, written
+		case Update:
+			return e.present, written
 		case Swap:
 			return e == entry{true, o.Expect}, written
 		case Exchange:
@@ -233,7 +235,7 @@ func step(s Semantics, e entry, o *Operation) (bool, entry) {
 			return e.present, entry{}
 		}
 	case Missing:
-		if o.Op == Get || o.Op == Swap {
+		if o.Op == Get || o.Op == Swap || o.Op == Update {
 			return gone, e
 		}
 		return gone && o.Op == Delete, entry{}
@@ -247,6 +249,7 @@ func step(s Semantics, e entry, o *Operation) (bool, entry) {
 			return true, entry{}
 		case o.Op == Put, o.Op == Exchange,
 			o.Op == PutIfAbsent && gone,
+			o.Op == Update && e.present,
 			o.Op == Swap && e == entry{true, o.Expect}:
 			return true, written
 		}

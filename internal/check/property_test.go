@@ -22,7 +22,7 @@ func drawHistory(t *rapid.T, s Semantics) History {
 			Client: i, // so that intervals may overlap at will
 			Call:   at - time.Duration(rapid.IntRange(0, 60).Draw(t, "before")),
 			Return: at + time.Duration(rapid.IntRange(0, 60).Draw(t, "after")),
-			Op:     rapid.SampledFrom([]Op{Get, Put, PutIfAbsent, Swap, Delete}).Draw(t, "op"),
+			Op:     rapid.SampledFrom([]Op{Get, Put, PutIfAbsent, Update, Swap, Delete}).Draw(t, "op"),
 			Key:    Text(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key")),
 		}
 		e := state[o.Key]
@@ -154,7 +154,7 @@ func TestFewDeletes(t *testing.T) {
 			o.Return = o.Call + time.Duration(rapid.IntRange(0, 30).Draw(t, "takes"))
 			o.Value = rapid.SampledFrom(values).Draw(t, "value")
 			o.Expect = rapid.SampledFrom(values).Draw(t, "expect")
-			switch rapid.IntRange(0, 8).Draw(t, "what") {
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0:
 				o.Op = Put
 			case 1:
@@ -169,6 +169,8 @@ func TestFewDeletes(t *testing.T) {
 				o.Op, o.Outcome = Swap, rapid.SampledFrom([]Outcome{OK, Conflict, Missing, Unknown}).Draw(t, "outcome")
 			case 6:
 				o.Op, o.Outcome = Delete, rapid.SampledFrom([]Outcome{OK, Missing}).Draw(t, "outcome")
+			case 7:
+				o.Op, o.Outcome = Update, rapid.SampledFrom([]Outcome{OK, Missing, Unknown}).Draw(t, "outcome")
 			default:
 				o.Op, o.Outcome = Delete, Unknown
 			}

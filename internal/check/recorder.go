@@ -78,6 +78,12 @@ func (c *Client) PutIfAbsent(ctx context.Context, key, value string) error {
 	return c.end(o, c.table.Put(ctx, key, []byte(value), torc.IfAbsent()))
 }
 
+// Update writes value at key if there is an entry.
+func (c *Client) Update(ctx context.Context, key, value string) error {
+	o := c.begin(Update, key, value)
+	return c.end(o, c.table.Put(ctx, key, []byte(value), torc.IfPresent()))
+}
+
 // Swap writes value at key if old, which was read there, still is the entry.
 func (c *Client) Swap(ctx context.Context, key string, old torc.Entry, value string) error {
 	o := c.begin(Swap, key, value)
