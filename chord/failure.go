@@ -41,14 +41,6 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", torc.ErrUnavailable, bare{err})
 }
 
-// ofContext is err, unless it comes of ctx's end: then it is unavailable, for that.
-func ofContext(ctx context.Context, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return fmt.Errorf("%w: %w", torc.ErrUnavailable, bare{ended})
-	}
-	return err
-}
-
 // gaveUp is why a call is not tried again.
 type gaveUp struct {
 	ended   error // the context's, or torc.ErrClosed; nil if the last try's failure ends it

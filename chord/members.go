@@ -107,11 +107,12 @@ func (t *Table) lookOut(ctx context.Context, first chan struct{}) {
 			close(first)
 			first = nil
 		}
-		pause := time.NewTimer(max(lookPause, lookShare*time.Since(began)))
+		took := time.Since(began)
+		pause := time.NewTimer(max(lookPause, lookShare*took))
 		select {
 		case <-pause.C:
 		case <-t.news:
-			sleep(ctx, lookSoon)
+			sleep(ctx, max(lookSoon, took))
 		case <-ctx.Done():
 		}
 		pause.Stop()
@@ -199,7 +200,9 @@ func (t *Table) see(seen map[string]*sighting, now time.Time) {
 		switch {
 		case s.err == nil && s.status.Joined:
 			reached = true
-			t.hear(s.status.Claim.Span, s.status.Claim.Owner, nil)
+			if s.status.Serving {
+				t.hear(s.status.Claim.Span, s.status.Claim.Owner, nil)
+			}
 			view.Members = append(view.Members, torc.Member{Addr: addr, Weight: 1})
 		case s.err == nil: // it is on its way in
 			reached = true

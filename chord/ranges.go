@@ -3,7 +3,6 @@ package chord
 import (
 	"slices"
 
-	"github.com/torc-dht/torc/chord/internal/msg"
 	"github.com/torc-dht/torc/chord/internal/place"
 	"github.com/torc-dht/torc/chord/internal/ring"
 )
@@ -16,8 +15,6 @@ type arc struct {
 	// holders have copies of all of it, in order; nil if nobody has said who.
 	holders []ring.Ref
 }
-
-func (a *arc) span() msg.Span { return msg.Span{From: a.from, To: a.owner.Place} }
 
 func (a *arc) covers(p place.Place) bool { return place.Between(a.from, p, a.owner.Place) }
 

@@ -41,15 +41,20 @@ func (t *Table) changeLocked(now time.Time, change func(next *routing)) *routing
 	return next
 }
 
-// heard notes that owner has a span, which somebody has said just now, and returns its
+// heard notes that owner has a span, which a call has been told just now, and returns its
 // arc; nil if that can't be, or the table is closed.
 func (t *Table) heard(span msg.Span, owner ring.Ref) *arc {
-	a, _ := t.hear(span, owner, nil)
+	before := t.routing.Load()
+	a, now := t.hear(span, owner, nil)
+	if now != before {
+		t.poke()
+	}
 	return a
 }
 
-// hear is heard with who holds the owner's copies, if that is known: holders is not nil
-// then. The arc is that of the routing which is returned, too.
+// hear notes that owner has a span and, if that is known, who holds copies of it:
+// holders is not nil then. It returns the owner's arc, and the routing that has it; nil
+// if that can't be, or the table is closed.
 func (t *Table) hear(span msg.Span, owner ring.Ref, holders []ring.Ref) (*arc, *routing) {
 	if owner.None() || torc.CheckAddr(owner.Addr) != nil || span.To != owner.Place {
 		return nil, nil
@@ -63,7 +68,6 @@ func (t *Table) hear(span msg.Span, owner ring.Ref, holders []ring.Ref) (*arc, *
 	if a := r.find(owner.Place); a == nil || a.owner != owner || a.from != span.From || holders != nil && !slices.Equal(a.holders, holders) {
 		news := arc{from: span.From, owner: owner, at: t.nodeLocked(owner.Addr), holders: holders}
 		r = t.changeLocked(time.Now(), func(next *routing) { next.ranges = next.with(news) })
-		t.poke()
 	}
 	return r.find(owner.Place), r
 }
