@@ -27,7 +27,11 @@ func (c nodeCalls) Resolve(ctx context.Context, target place.Place) (link.Resolv
 	found := make(chan ring.Found, 1)
 	var owns msg.Span
 	l := c.l
+	var joined bool
 	if !l.on(func() {
+		if joined = l.joined; !joined {
+			return
+		}
 		if o, ok := l.core.Owner(target); ok && o.Node == l.self {
 			owns = o.Span
 			found <- ring.Found{Owner: l.self}
@@ -36,6 +40,9 @@ func (c nodeCalls) Resolve(ctx context.Context, target place.Place) (link.Resolv
 		l.lookup(target, func(f *ring.Found) { found <- *f })
 	}) {
 		return link.Resolved{}, errGoing
+	}
+	if !joined {
+		return link.Resolved{}, errNotJoined
 	}
 	select {
 	case f := <-found:
