@@ -231,7 +231,7 @@ func (n *Node) Owner(p place.Place) (Owned, bool) {
 	for i := range n.holds {
 		h := &n.holds[i]
 		if covers(h.Span, p) && n.alive(h.Claim.Owner) && h.Claim.Owner != n.c.Self {
-			return Owned{h.Claim.Span, h.Claim.Owner}, true
+			return Owned{h.Span, h.Claim.Owner}, true
 		}
 	}
 	for _, o := range n.rivals {
