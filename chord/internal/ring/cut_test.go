@@ -173,6 +173,9 @@ func TestCut(t *testing.T) {
 		if !m.linked {
 			lost++
 		}
+		if m.each > 400 {
+			t.Errorf("seed %d: %.0f messages of a node in a second", seed, m.each)
+		}
 		if m.took > worst.took {
 			worst = m
 		}

@@ -86,7 +86,7 @@ func (r *Ring) answered(m *Message) {
 	r.ask = nil
 	if m.Busy {
 		if q.purpose == ofJoin {
-			r.join.failed(r)
+			r.join.again = r.now + min(r.c.Patience, r.c.Period)
 		} else {
 			r.later()
 		}
