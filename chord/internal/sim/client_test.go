@@ -49,6 +49,7 @@ type calling struct {
 	retry    time.Duration // when to ask somebody, or somebody else
 	asked    map[uint64]simnet.Addr
 	doubt    bool // some attempt may have been carried out
+	lost     bool // somebody didn't know who is to be asked
 	answer   reply
 }
 
@@ -145,7 +146,7 @@ func (n *client) begin(now time.Duration) {
 	op.Call = n.w.net.Now()
 	q := &calling{op: op, deadline: now + giveUpAfter, retry: now, asked: make(map[uint64]simnet.Addr)}
 	q.req = request{key: string(op.Key), value: string(op.Value), do: action(&op, n.read[string(op.Key)].version), ttl: n.ttl}
-	if !q.reads() && n.rng.IntN(5) > 0 {
+	if !q.reads() && (n.w.cfg.tagged || n.rng.IntN(5) > 0) {
 		n.number++
 		q.req.op = msg.OpID{Client: uint64(n.id + 1), Number: n.number, Oldest: n.number}
 	}
@@ -217,7 +218,7 @@ func (n *client) ask(now time.Duration) {
 	to, ok := n.routes[q.req.key]
 	if !ok || n.only != nil && !slices.Contains(n.only, to) || len(q.asked) > 0 && n.rng.IntN(2) == 0 {
 		to = all[n.rng.IntN(len(all))]
-		r.resolve = n.rng.IntN(2) == 0
+		r.resolve = q.lost || n.rng.IntN(2) == 0
 	}
 	if !n.port.SendTo(to, &r) {
 		delete(n.routes, q.req.key)
@@ -257,9 +258,10 @@ func (n *client) Receive(now time.Duration, c simnet.Conn, m any) {
 	q.retry = now + n.pause()
 	switch r.answer {
 	case moved:
-		if r.to != "" {
+		if q.retry = now; r.to != "" {
 			n.routes[key] = r.to
-			q.retry = now
+		} else {
+			q.lost = true
 		}
 	case unavailable:
 	case unknown:

@@ -99,6 +99,10 @@ func (n *process) Disconnected(_ time.Duration, c simnet.Conn) { n.mesh.disconne
 func (n *process) Tick(time.Duration) {}
 
 func (n *process) Drain(p *simnet.Port[any]) {
+	if n.w.goneFor[n.addr] {
+		n.put()
+		return
+	}
 	now := p.Now()
 	if now-n.ticked >= tick {
 		n.ticked = now
@@ -136,6 +140,9 @@ func (n *process) Drain(p *simnet.Port[any]) {
 func (n *process) put() {
 	n.core.Flush(n.time())
 	for _, o := range n.core.Out() {
+		if n.w.goneFor[n.addr] {
+			break
+		}
 		n.w.sent(n, o.Message)
 		n.mesh.send(o.To, o.Message)
 	}
@@ -167,11 +174,11 @@ func (n *process) patience() {
 	}
 }
 
-// exit ends a process that may go.
+// exit ends a process that may go, when what it has sent is with who is to get it.
 func (n *process) exit() {
 	n.mesh.close()
 	n.w.goneFor[n.addr] = true
-	n.w.net.At(n.w.net.Now(), func() { n.w.net.Kill(n.addr) })
+	n.w.after(5*ms, func() { n.w.net.Kill(n.addr) })
 }
 
 // served is a client's call at a node.

@@ -46,7 +46,7 @@ func TestNothingHappens(t *testing.T) {
 
 // Nobody's call fails while a node joins, and none waits for long.
 func TestJoinUnderLoad(t *testing.T) {
-	bear(t, config{nodes: 3, clients: 6, pace: 2 * ms, bulk: 40, latency: quickly}, func(w *world) {
+	bear(t, config{nodes: 3, clients: 6, pace: 2 * ms, bulk: 40, latency: quickly, tagged: true}, func(w *world) {
 		before := w.mark()
 		for range 6 {
 			w.join()
@@ -59,7 +59,7 @@ func TestJoinUnderLoad(t *testing.T) {
 func TestLeaveUnderLoad(t *testing.T) {
 	for _, replicas := range []int{-1, 1, 2} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
-			bear(t, config{nodes: 6, clients: 6, pace: 2 * ms, bulk: 40, latency: quickly, replicas: replicas}, func(w *world) {
+			bear(t, config{nodes: 6, clients: 6, pace: 2 * ms, bulk: 40, latency: quickly, replicas: replicas, tagged: true}, func(w *world) {
 				before := w.mark()
 				for _, a := range w.nodes[:5] {
 					w.leave(a)
@@ -68,7 +68,7 @@ func TestLeaveUnderLoad(t *testing.T) {
 					}
 					w.quietly(5*time.Second, "a leave")
 				}
-				w.undisturbed(before, 200*ms)
+				w.undisturbed(before, 250*ms)
 			})
 		})
 	}
