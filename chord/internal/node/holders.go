@@ -246,15 +246,13 @@ func (n *Node) lost(p *peer) {
 	n.unsent(p)
 	p.fills = nil
 	if p.dead {
-		n.forget(p)
 		p.passing = nil
 		n.unpark = true
-		return
 	}
 	// What it may have got keeps its number.
 	for i := range p.queue.all() {
 		q := p.queue.at(i)
-		if q.item.Kind == msg.Grant {
+		if q.item.Kind == msg.Grant && !p.dead {
 			continue
 		}
 		p.filling -= q.bytes

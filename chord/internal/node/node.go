@@ -328,7 +328,7 @@ func (n *Node) tidy() {
 	}
 	n.tidyAt = n.runs + time.Minute
 	n.order = slices.DeleteFunc(n.order, func(p *peer) bool {
-		idle := n.runs-max(p.at, p.met) > 10*time.Minute && p.queue.len() == 0 && (p.taken == 0 || p.dead)
+		idle := n.runs-max(p.at, p.met) > 10*time.Minute && (p.dead || p.queue.len() == 0 && p.taken == 0)
 		p.merged = slices.DeleteFunc(p.merged, func(f *fill) bool { return n.runs >= f.until })
 		if idle {
 			delete(n.peers, p.ref)
@@ -385,7 +385,7 @@ func (n *Node) goodbye(failed bool) {
 
 // bye: p goes, and says so.
 func (n *Node) bye(p *peer, m *msg.Bye) {
-	p.dead = true
+	p.dead, p.left = true, true
 	n.lost(p)
 	n.ring.Bye(n.runs, p.ref, m.Predecessor, m.List, m.Failed)
 	n.drainRing()

@@ -11,7 +11,8 @@ import (
 type peer struct {
 	ref     ring.Ref
 	up      bool          // nothing says that there is no connection
-	dead    bool          // for certain
+	dead    bool          // for certain, unless it is heard again
+	left    bool          // it said so itself
 	suspect bool          // it was silent for too long
 	at      time.Duration // when it was heard last, by Node.runs; 0: never
 	met     time.Duration
@@ -131,16 +132,6 @@ func (n *Node) over(p *peer, q *queued) {
 	}
 }
 
-// forget empties the queue to p: nobody waits for it any more.
-func (n *Node) forget(p *peer) {
-	for p.queue.len() > 0 {
-		q := p.queue.pop()
-		p.acked++
-		n.over(p, &q)
-	}
-	p.sent = p.acked
-}
-
 // ping asks p for its promise, and for a sign of life.
 func (n *Node) ping(p *peer) {
 	if p == nil || p.dead {
@@ -189,6 +180,10 @@ func (n *Node) heard(p *peer) {
 	if p.suspect {
 		p.suspect = false
 		n.sometimes("suspected and alive")
+	}
+	if p.dead && !p.left { // whoever refused the connection was not where p is
+		p.dead = false
+		n.sometimes("dead and alive")
 	}
 }
 
