@@ -20,6 +20,9 @@ const (
 	greetWithin = time.Second
 	// greetAtOnce is how many nodes are asked at the same time.
 	greetAtOnce = 16
+	// joinsWithin is how long the way into a ring may take: to wait for the contact,
+	// and as long again.
+	joinsWithin = 2 * ContactWithin
 	// lookAgain is how often a folder is looked at while something is awaited in it.
 	lookAgain = 5 * time.Millisecond
 )
@@ -342,10 +345,15 @@ func (r *Runtime) Await(ctx context.Context, id string, absent bool) (Whereabout
 	}
 }
 
-// Joining returns those that are on their way into the ring.
+// Joining returns those that are on their way into the ring, and not for so long that
+// it isn't to be counted on.
 func (r *Runtime) Joining(ctx context.Context) ([]Whereabouts, error) {
 	all, err := r.Nodes()
-	return r.living(ctx, slices.DeleteFunc(all, func(w Whereabouts) bool { return w.Joined })), err
+	now := time.Now()
+	return r.living(ctx, slices.DeleteFunc(all, func(w Whereabouts) bool {
+		info, err := os.Stat(filepath.Join(r.dir, w.ID))
+		return w.Joined || err != nil || now.Sub(info.ModTime()) > joinsWithin
+	})), err
 }
 
 // lock waits for the folder's lock. It is held for as long as a few files take.

@@ -87,6 +87,13 @@ func TestNodesAreFound(t *testing.T) {
 	if all, err := r.Joining(t.Context()); err != nil || len(all) != 1 || all[0] != two {
 		t.Errorf("on their way in are %v, %v", all, err)
 	}
+	long := time.Now().Add(-2 * joinsWithin)
+	if err := os.Chtimes(filepath.Join(r.Dir(), "2"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.Joining(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("on their way in, for ever: %v, %v", all, err)
+	}
 	two = m.start("2", 1002, true)
 	if err := g.Joined(t.Context()); err != nil {
 		t.Fatal(err)

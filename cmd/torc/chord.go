@@ -47,7 +47,7 @@ node, add, get, remove, update and fail are programs of their own, too.`,
 		RunE: showUsage,
 	}
 	cmd.AddCommand(newChordNode(g), newChordAdd(g), newChordGet(g), newChordRemove(g), newChordUpdate(g), newChordFail(g),
-		newChordRing(g), newChordLookup(g), newChordStatus(g))
+		newChordRing(g), newChordLookup(g), newChordStatus(g), newChordFigures(g))
 	return cmd
 }
 

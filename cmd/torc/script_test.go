@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +84,9 @@ func killNodes(run string) {
 		}
 		nodes, _ := rt.Living(context.Background())
 		for _, w := range nodes {
-			_ = syscall.Kill(w.Pid, syscall.SIGKILL) // it may have ended just now
+			if p, err := os.FindProcess(w.Pid); err == nil {
+				_ = p.Kill() // it may have ended just now
+			}
 		}
 	}
 }
