@@ -58,6 +58,13 @@ func (n *Node) asked(p *peer, m *msg.Query) {
 		if q != p && n.claims(q, m.Span) {
 			a.Claims = append(a.Claims, q.claim)
 		}
+		if q != p && n.seeking(q) && len(overlap(n.c.Circle, q.seeks, m.Span)) > 0 {
+			a.Claims = append(a.Claims, msg.Claim{Span: q.seeks, Owner: q.ref})
+		}
+	}
+	if g := n.gap; g != nil && m.Nonce != 0 && place.Inside(m.Span.From, n.c.Self.Place, m.Span.To) {
+		// This node's part of it is not p's.
+		a.All = append(a.All, msg.Holding{Span: g.span, Claim: msg.Claim{Span: g.span, Owner: n.c.Self}, Serving: true})
 	}
 	n.send(p.ref, a)
 	o := n.own

@@ -92,7 +92,7 @@ func (n *Node) told(p *peer, m *msg.Holdings) {
 	for i := range m.All {
 		h := &m.All[i]
 		n.depose(&h.Claim)
-		if !h.Serving {
+		if !h.Serving || h.Claim.Term == (msg.Term{}) {
 			continue
 		}
 		// Who went on beside this node, and has to give way, may have what is later.
@@ -277,6 +277,10 @@ func (n *Node) supplied(p *peer, it *msg.Item) {
 		}
 		n.gap.stuck = n.runs + emptyAfter
 		switch {
+		case it.Kind == msg.Begin && it.Claim.Term != x.best.Claim.Term:
+			n.sometimes("what was wanted is another one's by now")
+			n.gap.pieces, n.gap.again = nil, n.runs
+			return
 		case it.Kind == msg.Begin:
 			n.clearNow(x.span)
 			x.begun, x.gen = true, n.beginFill(x.span)

@@ -129,6 +129,12 @@ func (n *Node) handOver() {
 func (n *Node) part(s msg.Span, c msg.Claim) {
 	o := n.own
 	n.keep(holding{Holding: msg.Holding{Span: s, Claim: c, Complete: true}})
+	told := n.watched()
+	defer func() { // who has given its promise to this node may give it to the next
+		for _, p := range told {
+			n.ping(p)
+		}
+	}()
 	if s.To == n.c.Self.Place { // everything
 		n.disown()
 		n.owes = true

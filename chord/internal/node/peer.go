@@ -152,13 +152,25 @@ func (n *Node) ping(p *peer) {
 func (n *Node) pinged(p *peer, m *msg.Ping) {
 	p.claim = m.Claim
 	a := &msg.Pong{Sent: m.Sent, Full: n.full(), Promise: true}
-	if !m.Claim.Owner.None() && !n.agrees(p, &m.Claim) {
+	if !m.Claim.Owner.None() && (!n.agrees(p, &m.Claim) || n.vouches(p, m.Claim.Span)) {
 		a.Promise = false
 	}
 	if a.Promise {
 		p.promised = max(p.promised, n.now.Mono+int64(n.c.Lease))
 	}
 	n.send(p.ref, a)
+}
+
+// vouches tells whether another node than p, which may live, has this node's promise
+// for a part of s: nobody vouches for two owners of one place.
+func (n *Node) vouches(p *peer, s msg.Span) bool {
+	for _, q := range n.order {
+		if q != p && q.promised > n.now.Mono && !q.dead && q.claim.Owner == q.ref && len(overlap(n.c.Circle, s, q.claim.Span)) > 0 {
+			n.sometimes("promised to another one")
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) ponged(p *peer, m *msg.Pong) {
