@@ -98,7 +98,6 @@ func measureRing(ctx context.Context, starter Starter, e extent, nodes, bits, re
 		return nil, err
 	}
 	m.started = time.Since(began)
-	defer func() { m.pids = r.pids }()
 	t, err := torc.Open(ctx, "chord://"+r.members[0].Addr())
 	if err != nil {
 		return nil, err
@@ -116,6 +115,7 @@ func measureRing(ctx context.Context, starter Starter, e extent, nodes, bits, re
 			return nil, err
 		}
 	}
+	m.pids = r.pids
 	return m, nil
 }
 
