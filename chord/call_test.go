@@ -71,6 +71,23 @@ func TestOneHop(t *testing.T) {
 	}
 }
 
+// Of an owner whose span nobody knows no more is believed than that it owns the place
+// that was asked about, and what lies between.
+func TestOwnerOfNoSpan(t *testing.T) {
+	t.Parallel()
+	_, nodes := fakeRingOf(t, 35)
+	nodes[0].mu.vague = true
+	table := newTable(t, TableOptions{}, nodes...)
+	for _, id := range []int{30, 0} {
+		put(t, table, fmt.Sprint(id), "v")
+		for place, known := range map[int]bool{(id + 255) % 256: false, id: true, 35: true, 36: false} {
+			if is := table.routing.Load().find(small(place)) != nil; is != known {
+				t.Errorf("after %d, place %d is known: %v", id, place, is)
+			}
+		}
+	}
+}
+
 // A request follows its key to where it went; the next one goes there straight.
 func TestMovedIsFollowed(t *testing.T) {
 	t.Parallel()

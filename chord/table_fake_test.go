@@ -103,6 +103,7 @@ type fakeNode struct {
 		answer   func(w *memcache.ResponseWriter, r *memcache.Request) bool
 		deaf     bool            // it answers no question
 		joining  bool            // it has not joined yet
+		vague    bool            // it names owners, and doesn't know what they own
 		term     uint64          // of its claim
 		ops      []memcache.OpID // of writes that came
 		asked    int             // requests that came
@@ -240,6 +241,11 @@ func (n *fakeNode) Resolve(_ context.Context, q *pb.ResolveRequest) (*pb.Resolve
 	owner, span := n.ring.owned(p)
 	if owner == nil {
 		return nil, status.Error(codes.NotFound, "nobody")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.vague {
+		return &pb.ResolveReply{Owner: refToWire(owner.self)}, nil
 	}
 	return &pb.ResolveReply{Owner: refToWire(owner.self), Span: &pb.Span{From: span.From.String(), To: span.To.String()}}, nil
 }
