@@ -48,8 +48,9 @@ type calling struct {
 	deadline time.Duration
 	retry    time.Duration // when to ask somebody, or somebody else
 	asked    map[uint64]simnet.Addr
-	doubt    bool // some attempt may have been carried out
-	lost     bool // somebody didn't know who is to be asked
+	doubt    bool        // some attempt may have been carried out
+	lost     bool        // somebody didn't know who is to be asked
+	guide    simnet.Addr // who is asked that
 	answer   reply
 }
 
@@ -69,6 +70,9 @@ func (n *client) Disconnected(now time.Duration, c simnet.Conn) {
 	q := n.call
 	if q == nil || c.ID == 0 {
 		return
+	}
+	if q.guide == c.Peer {
+		q.guide, q.retry = "", now+n.pause()
 	}
 	for _, id := range sortedIDs(q.asked) {
 		if q.asked[id] != c.Peer {
@@ -225,8 +229,8 @@ func (n *client) ask(now time.Duration) {
 		q.retry = now + n.pause()
 		return
 	}
-	if !r.resolve {
-		q.asked[r.id] = to
+	if q.guide = to; !r.resolve {
+		q.guide, q.asked[r.id] = "", to
 	}
 	if q.retry = now + retryAfter; n.w.cfg.impatient && n.rng.IntN(8) == 0 {
 		q.retry = now + n.pause()/16

@@ -46,21 +46,21 @@ func TestOlric258AllAtOnce(t *testing.T) {
 // Scalaris 59: three of four nodes were frozen, the fourth was written to, and when
 // the others woke that was lost, or there were four values with one version.
 func TestScalaris59ThreeOfFourFrozen(t *testing.T) {
-	bear(t, config{nodes: 4, clients: 4, pace: 5 * ms, replicas: 3}, func(w *world) {
+	bear(t, config{nodes: 4, clients: 4, pace: 5 * ms, replicas: 3, tagged: true}, func(w *world) {
 		for range 3 {
 			left := w.nodes[w.rng.IntN(4)]
 			for _, a := range w.nodes {
 				if a != left {
-					w.freezeFor(a, 8*time.Second)
+					w.freezeFor(a, 9*time.Second)
 				}
 			}
-			w.run(7 * time.Second)
+			w.run(2 * time.Second)
 			before := w.mark()
-			w.run(500 * ms)
-			if w.outcomes(before)[check.OK] == 0 {
+			if !w.until(6*time.Second, func() bool { return w.outcomes(before)[check.OK] > 0 }) && !w.failed() {
 				w.fail("the one that is left doesn't answer: %s", w.runs[left].view())
+				return
 			}
-			w.run(3 * time.Second)
+			w.run(8 * time.Second)
 			w.quietly(15*time.Second, "they were woken")
 		}
 	})

@@ -128,8 +128,11 @@ func TestZavesInvariant(t *testing.T) {
 	if soaks() {
 		n = 1000
 	}
+	if *seeds > 0 {
+		n = uint64(*seeds)
+	}
 	for seed := range n {
-		churn(seed+1, bugs{}).report(t)
+		churn(*firstSeed+seed, bugs{}).report(t)
 	}
 }
 
