@@ -22,12 +22,15 @@ func newChordFigures(*globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "figures -o DIR",
 		Short: "Measure how rings do, as the Chord papers did",
-		Long: `figures makes plots, as SVG, and their numbers, as CSV, in DIR. First those of the
-Chord papers, by a simulation of up to 16,384 nodes in virtual time, with the
-papers' numbers beside ours: path lengths, keys a node, lookups after failures
-and while nodes come and go. Then the time of a lookup, of an addition, and of the
-recovery from a failure, over the number of replicas, in rings of 10 and of 100
-nodes, a process each, on this machine: what else it does shows in those.`,
+		Long: `figures makes plots, as SVG, and their numbers, as CSV, in DIR.
+
+First those of the Chord papers, by a simulation of up to 16,384 nodes in
+virtual time, with the papers' numbers beside ours: path lengths, keys a node,
+lookups after failures and while nodes come and go.
+
+Then the time of a lookup, of an addition, and of the recovery from a failure
+over the number of replicas, in rings of 10 and of 100 nodes, a process each, on
+this machine: what else it does shows in those.`,
 		Example: `  torc chord figures -o docs/chord
   torc chord figures -o /tmp/figures --only paper`,
 		Args:              exactly(),
