@@ -249,15 +249,30 @@ func better(a, b *msg.Holding) int {
 	return cmp.Or(complete(a)-complete(b), a.Claim.Term.Compare(b.Claim.Term), cmp.Compare(a.Claim.Config, b.Claim.Config), cmp.Compare(a.Seq, b.Seq))
 }
 
-// supply sends p what it wants to take over.
+// supply sends p what it wants to take over. It may lie in several holdings, which are
+// one to p if they are alike.
 func (n *Node) supply(p *peer, number uint64, it *msg.Item) {
+	missing := []msg.Span{it.Span}
+	var first *msg.Holding
 	for _, h := range n.having(it.Span) {
-		if !h.Serving && within(n.c.Circle, it.Span, h.Span) {
-			n.beginSupply(p, it, &h)
-			return
+		if h.Serving || first != nil && (h.Claim.Term != first.Claim.Term || better(&h, first) != 0) {
+			continue
 		}
+		if first == nil {
+			first = &h
+		}
+		var rest []msg.Span
+		for _, m := range missing {
+			_, out := split(n.c.Circle, m, h.Span)
+			rest = append(rest, out...)
+		}
+		missing = rest
 	}
-	n.refuseItem(p, number, it.Span, nil)
+	if len(missing) > 0 {
+		n.refuseItem(p, number, it.Span, nil)
+		return
+	}
+	n.beginSupply(p, it, first)
 }
 
 func (n *Node) beginSupply(p *peer, it *msg.Item, h *msg.Holding) {

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,10 +92,10 @@ func (w *world) principled(n *process) bool {
 
 // churn has nodes come and go by a seed, as Zave's rules have it, and holds her
 // invariant at every millisecond.
-func churn(seed uint64, b bugs) *world {
+func churn(seed uint64, b bugs, trace io.Writer) *world {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	w := settled(config{
-		seed: seed, nodes: 8, bits: 8, list: 2 + rng.IntN(2), clients: 2, pace: 20 * ms, bugs: b, latency: quickly,
+		seed: seed, trace: trace, nodes: 8, bits: 8, list: 2 + rng.IntN(2), clients: 2, pace: 20 * ms, bugs: b, latency: quickly,
 	})
 	for range 20 {
 		live := w.live()
@@ -132,7 +134,14 @@ func TestZavesInvariant(t *testing.T) {
 		n = uint64(*seeds)
 	}
 	for seed := range n {
-		churn(*firstSeed+seed, bugs{}).report(t)
+		var trace strings.Builder
+		if *traceTo == "" {
+			churn(*firstSeed+seed, bugs{}, nil).report(t)
+			continue
+		}
+		w := churn(*firstSeed+seed, bugs{}, &trace)
+		writeTrace(t, trace.String())
+		w.report(t)
 	}
 }
 
