@@ -20,8 +20,10 @@ const (
 	// joinWithin is how long a node waits for a neighbour once its contact has
 	// answered: many times as long as a ring that repairs itself lets nobody in.
 	joinWithin = 30 * time.Second
-	// tick is how often a node looks at its clock when nothing comes.
+	// tick is how often a node looks at its clock when nothing comes and something waits;
+	// rest is how often when nothing does. Many nodes on one machine do little else.
 	tick = 10 * time.Millisecond
+	rest = 40 * time.Millisecond
 	// breath is for how long the loop waits for something to come before it sends
 	// more of a fill: a thread that never waits is told by Go's scheduler what has
 	// come over the network every 10 ms only.
@@ -93,7 +95,8 @@ func newServerLoop(s *Server, m membership, logger *slog.Logger) *serverLoop {
 // run serves until ctx is done and all is handed over, or the node has failed, or life
 // ends.
 func (l *serverLoop) run(ctx, life context.Context) error {
-	ticker := time.NewTicker(tick)
+	pace := tick
+	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	leave := ctx.Done()
 	more := time.NewTimer(time.Hour)
@@ -109,6 +112,14 @@ func (l *serverLoop) run(ctx, life context.Context) error {
 			return l.fatal
 		case l.core.Left():
 			return nil
+		}
+		want := rest
+		if l.core.Busy() {
+			want = tick
+		}
+		if want != pace {
+			pace = want
+			ticker.Reset(pace)
 		}
 		select {
 		case b := <-l.batches:

@@ -232,6 +232,12 @@ func (n *Node) Tick(now Time) {
 	n.tidy()
 }
 
+// Busy tells whether something waits that Tick may be the one to end.
+func (n *Node) Busy() bool {
+	return !n.joined || n.leaving || len(n.parked) > 0 || n.held > 0 || n.gap != nil || n.woken != nil ||
+		n.own != nil && (!n.own.firm || n.own.handing != nil) || len(n.forked.entries) > 0
+}
+
 // drainRing takes in what came of the ring.
 func (n *Node) drainRing() {
 	n.ring.Drain(&n.rout)
