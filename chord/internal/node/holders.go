@@ -197,7 +197,9 @@ func (n *Node) pour(p *peer, fills *[]*fill) (more bool) {
 	done := true
 	if f.purpose == msg.ToMerge {
 		it.Entries, f.entries = f.entries[:min(64, len(f.entries))], f.entries[min(64, len(f.entries)):]
-		it.Records, f.records = f.records[:min(256, len(f.records))], f.records[min(256, len(f.records)):]
+		if len(f.entries) == 0 { // a record says that its entry came
+			it.Records, f.records = f.records[:min(256, len(f.records))], f.records[min(256, len(f.records)):]
+		}
 		done = len(f.entries) == 0 && len(f.records) == 0
 	} else {
 		it.Entries, it.Records, f.cursor, done = n.data.Scan(f.span, f.cursor, chunkBytes)

@@ -137,7 +137,7 @@ func TestCutInTwo(t *testing.T) {
 			for _, id := range []string{"136", "35", "99", "32", "200"} {
 				r.join(id, first)
 			}
-			want := fillUp(r, 60)
+			want := fillUp(r, 150)
 			r.whole(want)
 			side := make(map[*Node]bool)
 			for _, b := range r.boots {
@@ -145,11 +145,11 @@ func TestCutInTwo(t *testing.T) {
 			}
 			mend := r.split(func(n *Node) bool { return side[n] })
 			r.run(10 * time.Second)
-			for i := range 20 {
+			for i := range 120 {
 				// One side first, then the other one: what was written last counts.
 				key := fmt.Sprint(i * 7)
 				for k, in := range []bool{i%2 == 0, i%2 == 1} {
-					r.run(10 * time.Millisecond)
+					r.run(3 * time.Millisecond)
 					for _, b := range r.boots {
 						n := r.nodes[b]
 						if side[n] == in && n.own != nil && covers(n.own.claim.Span, r.c.Circle.OfKey(key)) && n.mayServe() {
