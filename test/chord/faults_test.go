@@ -31,6 +31,7 @@ func TestOneAtATime(t *testing.T) {
 		}},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
+			beside(t)
 			l := start(t, cluster.Options{}, 4, 1, 500)
 			for i := range times(1) {
 				d := l.load()
@@ -57,6 +58,7 @@ func TestOneAtATime(t *testing.T) {
 // TestTwoNeighbours kills two nodes that follow each other at once, where each pair
 // lies on three: nothing is lost.
 func TestTwoNeighbours(t *testing.T) {
+	beside(t)
 	l := start(t, cluster.Options{}, 5, 2, 500)
 	for i := range times(1) {
 		d := l.load()

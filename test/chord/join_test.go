@@ -10,6 +10,7 @@ import (
 // TestRandomChanges has nodes join, fail and be killed by chance, one at a time: after
 // each of those every pair is there, and lies on r+1 nodes.
 func TestRandomChanges(t *testing.T) {
+	beside(t)
 	changes := 6
 	if soak() {
 		changes = 100

@@ -47,6 +47,14 @@ func allowed(d time.Duration) time.Duration {
 	return 10 * d
 }
 
+// beside has a test of `make test` run beside others: most of its time it waits. Where
+// figures are taken each has the machine to itself.
+func beside(t *testing.T) {
+	if !soak() && *faults == 0 {
+		t.Parallel()
+	}
+}
+
 // seen is what was measured.
 var seen timings.Table
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/torc-dht/torc"
 	"github.com/torc-dht/torc/chord"
 	"github.com/torc-dht/torc/internal/cluster"
 	"github.com/torc-dht/torc/memcache"
@@ -189,6 +191,7 @@ func (l *lab) overwritten() (n uint64) {
 // TestCutInTwo cuts a ring in two for a while. Both parts go on; when they meet they
 // are one ring with what is latest.
 func TestCutInTwo(t *testing.T) {
+	beside(t)
 	l := start(t, cluster.Options{Namespaces: true}, 6, 1, 500)
 	lasts := 4 * time.Second
 	if soak() {
@@ -228,16 +231,19 @@ func TestCutInTwo(t *testing.T) {
 // clear removes keys.
 func (l *lab) clear(keys map[string]string) {
 	l.t.Helper()
-	for key, value := range keys {
-		if value != "" {
-			l.must(l.client.Delete(l.t.Context(), key))
+	all := slices.Sorted(maps.Keys(keys))
+	l.each(len(all), func(i int) error {
+		if err := l.client.Delete(l.t.Context(), all[i]); !errors.Is(err, torc.ErrNotFound) {
+			return err
 		}
-	}
+		return nil
+	})
 }
 
 // TestIsolatedNode pulls a node's cable and puts it back: it was alone in a ring of its
 // own, and is one of all again.
 func TestIsolatedNode(t *testing.T) {
+	beside(t)
 	l := start(t, cluster.Options{Namespaces: true}, 4, 1, 500)
 	for i := range times(1) {
 		l.before()
