@@ -137,7 +137,7 @@ func TestCutInTwo(t *testing.T) {
 			for _, id := range []string{"136", "35", "99", "32", "200"} {
 				r.join(id, first)
 			}
-			want := fillUp(r, 150)
+			want := fillUp(r, 60)
 			r.whole(want)
 			side := make(map[*Node]bool)
 			for _, b := range r.boots {
@@ -145,7 +145,7 @@ func TestCutInTwo(t *testing.T) {
 			}
 			mend := r.split(func(n *Node) bool { return side[n] })
 			r.run(10 * time.Second)
-			for i := range 120 {
+			for i := range 20 {
 				// One side first, then the other one: what was written last counts.
 				key := fmt.Sprint(i * 7)
 				for k, in := range []bool{i%2 == 0, i%2 == 1} {
@@ -167,4 +167,29 @@ func TestCutInTwo(t *testing.T) {
 			r.whole(want)
 		})
 	}
+}
+
+// TestManyMeet: two nodes that were apart have both written more than goes into one
+// message.
+func TestManyMeet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	first := r.start("1", nil)
+	second := r.join("130", first)
+	r.until(10*time.Second, r.settled)
+	mend := r.split(func(n *Node) bool { return n == first })
+	r.run(10 * time.Second)
+	want := make(map[string]string)
+	for i := range 150 {
+		for k, n := range []*Node{first, second} {
+			key := fmt.Sprint(2*i + k)
+			want[key] = fmt.Sprint("v", key)
+			r.last++
+			r.do(n, &op{key: key, value: want[key]}, opID(r.last))
+		}
+		r.run(2 * time.Millisecond)
+	}
+	mend()
+	r.until(60*time.Second, r.settled)
+	r.whole(want)
 }

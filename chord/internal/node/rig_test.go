@@ -335,7 +335,7 @@ func (r *rig) whole(want map[string]string) {
 // opID names the tests' own client's write; 0: nothing.
 func opID(number uint64) (id msg.OpID) {
 	if number > 0 {
-		id = msg.OpID{Client: 7, Number: number, Oldest: number}
+		id = msg.OpID{Client: 7, Number: number, Oldest: 1}
 	}
 	return id
 }
