@@ -112,6 +112,8 @@ variable is none; a flag that is a switch takes 1 or 0, true or false. Only --va
 of replica client has none.
 
 ` + table.String() + `
-NO_COLOR, if not empty, and TERM=dumb do what --no-color does.
+NO_COLOR, if not empty, and TERM=dumb do what --no-color does. TORC_RUN is the
+folder in which the nodes of rings on this machine are found by their identifiers,
+in place of torc-UID in /tmp.
 `
 }
