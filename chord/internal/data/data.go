@@ -153,10 +153,10 @@ func (d *Data) remove(e *entry) {
 	delete(d.byKey, e.Key)
 }
 
-// Expire removes up to max entries that have expired, now being in microseconds since
+// Expire removes up to most entries that have expired, now being in microseconds since
 // 1970, and returns how many.
-func (d *Data) Expire(now uint64, max int) (removed int) {
-	for removed < max {
+func (d *Data) Expire(now uint64, most int) (removed int) {
+	for removed < most {
 		e, ok := d.byExpiry.Min()
 		if !ok || e.Expires > now {
 			break
@@ -165,16 +165,4 @@ func (d *Data) Expire(now uint64, max int) (removed int) {
 		removed++
 	}
 	return removed
-}
-
-// Bury removes up to max tombstones, and tells whether there are more.
-func (d *Data) Bury(max int) (more bool) {
-	for range max {
-		s, ok := d.graves.Min()
-		if !ok {
-			return false
-		}
-		d.remove(s.entry)
-	}
-	return d.graves.Len() > 0
 }

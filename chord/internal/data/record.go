@@ -96,13 +96,13 @@ func (d *Data) Records() (n int) {
 }
 
 // ExpireRecords forgets records of before a time, in microseconds since 1970, and
-// clients that have written nothing since. It looks at up to max clients and goes on
+// clients that have written nothing since. It looks at up to most clients and goes on
 // with others when it is called again.
-func (d *Data) ExpireRecords(before uint64, max int) {
+func (d *Data) ExpireRecords(before uint64, most int) {
 	var gone []uint64
 	seen := 0
 	d.clients.Ascend(d.expiring, func(id uint64, c *client) bool {
-		if seen == max {
+		if seen == most {
 			d.expiring = id
 			return false
 		}
@@ -113,7 +113,7 @@ func (d *Data) ExpireRecords(before uint64, max int) {
 		}
 		return true
 	})
-	if seen < max { // these were the last ones
+	if seen < most { // these were the last ones
 		d.expiring = 0
 	}
 	for _, id := range gone {
