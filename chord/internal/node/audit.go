@@ -62,7 +62,7 @@ func (n *Node) asked(p *peer, m *msg.Query) {
 			a.Claims = append(a.Claims, msg.Claim{Span: q.seeks, Owner: q.ref})
 		}
 	}
-	if g := n.gap; g != nil && m.Nonce != 0 && place.Inside(m.Span.From, n.c.Self.Place, m.Span.To) {
+	if g := n.gap; g != nil && m.Nonce != 0 && place.Between(m.Span.From, n.c.Self.Place, m.Span.To) {
 		// This node's part of it is not p's.
 		a.All = append(a.All, msg.Holding{Span: g.span, Claim: msg.Claim{Span: g.span, Owner: n.c.Self}, Serving: true})
 	}

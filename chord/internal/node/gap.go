@@ -157,9 +157,14 @@ func (n *Node) askAgain() {
 // doesn't know of yet.
 func (n *Node) seek(s msg.Span) {
 	for _, p := range n.order {
-		if n.seeking(p) && place.Inside(s.From, p.ref.Place, s.To) && p.seeks.To == p.ref.Place {
-			s.From = p.ref.Place
+		if !n.seeking(p) || p.seeks.To != p.ref.Place || !place.Between(s.From, p.ref.Place, s.To) {
+			continue
 		}
+		if p.ref.Place == s.To { // all of it is p's
+			n.gap = nil
+			return
+		}
+		s.From = p.ref.Place
 	}
 	if n.gap != nil && n.gap.span == s {
 		return
