@@ -26,7 +26,16 @@ func TestOneAtATime(t *testing.T) {
 		{"SIGKILL", (*lab).kill},
 		{"SIGSTOP", func(l *lab, m *member) {
 			l.must(m.Freeze())
-			<-time.After(frozenFor) // the fault itself
+			var others []*member
+			for _, other := range l.nodes {
+				if other != m {
+					others = append(others, other)
+				}
+			}
+			frozen := time.Now()
+			l.ringOf(others)
+			seen.Add(l.t, "SIGSTOP: the others are one ring, all copies", 0, time.Since(frozen))
+			<-time.After(time.Until(frozen.Add(frozenFor))) // the fault itself
 			l.must(m.Thaw())
 		}},
 	} {
@@ -40,7 +49,11 @@ func TestOneAtATime(t *testing.T) {
 				began := time.Now()
 				fault.do(l, victim)
 				l.settled()
-				seen.Add(t, fault.name+": one ring, all copies", 0, time.Since(began))
+				took := time.Since(began)
+				if fault.name == "SIGSTOP" {
+					took -= frozenFor
+				}
+				seen.Add(t, fault.name+": one ring, all copies", 0, took)
 				d.judged()
 				if len(l.nodes) < 4 {
 					l.join()

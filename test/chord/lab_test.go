@@ -386,6 +386,12 @@ func common(a, b chord.Span) uint64 {
 func (l *lab) counted() (pairs int) {
 	l.t.Helper()
 	l.settled()
+	began, last := time.Now(), ""
+	defer func() {
+		if took := time.Since(began); took > slow {
+			l.t.Logf("it took %v until each pair lay where it is to lie and nowhere else; at last %s", took.Round(time.Millisecond), last)
+		}
+	}()
 	cluster.Eventually(l.t, patience, "each pair to lie where it is to lie and nowhere else", func() error {
 		all, err := l.statuses(l.nodes)
 		if err != nil {
@@ -398,7 +404,9 @@ func (l *lab) counted() (pairs int) {
 				want += all[(i+n-k)%n].Keys
 			}
 			if all[i].Held != want {
-				return fmt.Errorf("node %s has %d pairs, and it should be %d", all[i].ID, all[i].Held, want)
+				said, _ := json.Marshal(all[i])
+				last = fmt.Sprintf("node %s has %d pairs, and it should be %d: %s", all[i].ID, all[i].Held, want, said)
+				return errors.New(last)
 			}
 		}
 		pairs = 0
