@@ -89,8 +89,11 @@ func (n *Node) passing(p place.Place) bool {
 // handOver grants the frozen span, once none of its writes is unanswered.
 func (n *Node) handOver() {
 	o := n.own
+	if o == nil || o.handing == nil || n.left {
+		return
+	}
 	g := o.handing
-	if g == nil || !g.frozen || !n.mayServe() {
+	if !g.frozen || !n.mayServe() {
 		return
 	}
 	h := o.holder(g.to)
@@ -197,16 +200,23 @@ func (n *Node) granted(p *peer) {
 	}
 }
 
-// grantRefused: p won't own what it was granted, so it is this node's again, under a
-// term above both.
-func (n *Node) grantRefused(p *peer, q *queued) {
+// grantRefused: p won't own what it was granted. Unless that is another one's by now, it
+// is this node's again, under a term above both.
+func (n *Node) grantRefused(p *peer, q *queued, others bool) {
 	if p.passing == nil {
 		return
 	}
 	n.sometimes("grant refused")
 	p.passing, p.again = nil, n.runs+n.c.PingEvery
+	if n.leaving && !goesFirst(n.c.Self, p.ref) {
+		p.again += 3 * n.c.PingEvery // it may be leaving as well
+	}
 	c := q.item.Claim
 	q.item = msg.Item{Kind: msg.Nothing}
+	if others {
+		n.owes = false
+		return
+	}
 	span := c.Span
 	var own []msg.Base
 	if o := n.own; o != nil {
@@ -313,7 +323,8 @@ func (n *Node) bring(h *holder, pieces []msg.Span, with []synced) {
 func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
 	c := it.Claim
 	in := n.carve(it.Span)
-	ok := covered(n.c.Circle, it.Span, in) && !n.leaving && c.Owner == n.c.Self
+	ok := covered(n.c.Circle, it.Span, in) && c.Owner == n.c.Self
+	ok = ok && (!n.leaving || goesFirst(p.ref, n.c.Self))
 	for _, h := range in {
 		ok = ok && h.Complete && h.fill == 0 && h.Claim.Owner == p.ref
 	}
@@ -342,11 +353,14 @@ func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
 	n.assume(s, above, from, c.Graves, with)
 }
 
+// goesFirst tells whether, if both are leaving, a gives what it has to b, and not b to a.
+func goesFirst(a, b ring.Ref) bool { return a.Place.Compare(b.Place) < 0 }
+
 // leave hands everything over to the first successor, and goes.
 func (n *Node) leave() {
 	first := n.first()
 	for _, p := range n.order {
-		if p.passing != nil {
+		if p.passing != nil && !n.gone(p.ref) {
 			return // it waits for the word that it is taken
 		}
 	}

@@ -270,13 +270,16 @@ func (n *Node) receiveRefused(p *peer, m *msg.Refused) {
 	q := p.queue.at(int(m.Number - p.acked - 1))
 	switch q.item.Kind {
 	case msg.Grant:
-		n.grantRefused(p, q)
+		n.grantRefused(p, q, !m.Claim.Owner.None())
 	case msg.Want:
 		n.gap = nil // it is asked for again
 	}
 	if !m.Claim.Owner.None() {
 		n.depose(&m.Claim)
-		return
+		q = p.queue.at(int(m.Number - p.acked - 1)) // which may have grown
+		if q.w == nil || q.w.done {
+			return
+		}
 	}
 	o := n.own
 	if q.item.Kind != msg.Write && q.item.Kind != msg.Adopt || o == nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -23,7 +24,6 @@ type Node struct {
 	c    Config
 	now  Time
 	runs time.Duration // how long it has run, gaps left out: silence is counted by it
-	tick int64         // when it last looked at its clock, by Mono
 
 	ring  *ring.Ring
 	rout  ring.Output
@@ -46,6 +46,7 @@ type Node struct {
 	done     []*Call
 	writes   fifo[*write]      // unanswered, in order
 	pending  map[string]*write // the last unanswered one of each key
+	ended    bool              // a write has: what is frozen can be granted, perhaps
 	heldAt   time.Duration
 	nonce    uint64
 	woken    *asking // it has been frozen, and asks whether it still owns what it does
@@ -217,7 +218,7 @@ func (n *Node) Tick(now Time) {
 	if n.left {
 		return
 	}
-	if n.runs >= time.Duration(n.ring.Next()) {
+	if n.runs >= n.ring.Next() {
 		n.ring.Tick(n.runs)
 		n.drainRing()
 	}
@@ -333,8 +334,17 @@ func (n *Node) tidy() {
 		return
 	}
 	n.tidyAt = n.runs + time.Minute
+	keep := func(p *peer) time.Duration {
+		switch {
+		case p.last()+p.taken == 0:
+			return 10 * time.Minute
+		case p.dead: // and if it is not, it will be heard again before long
+			return tombstone
+		}
+		return math.MaxInt64 // it counts on the numbers of the items going on
+	}
 	n.order = slices.DeleteFunc(n.order, func(p *peer) bool {
-		idle := n.runs-max(p.at, p.met) > 10*time.Minute && (p.dead || p.queue.len() == 0 && p.taken == 0)
+		idle := n.runs-max(p.at, p.met) > keep(p)
 		p.merged = slices.DeleteFunc(p.merged, func(f *fill) bool { return n.runs >= f.until })
 		if idle {
 			delete(n.peers, p.ref)

@@ -65,6 +65,10 @@ func (p *peer) push(q queued) {
 // Flush turns what is to be sent into messages.
 func (n *Node) Flush(now Time) {
 	n.at(now)
+	if n.ended {
+		n.ended = false
+		n.handOver()
+	}
 	if n.unpark {
 		n.retry()
 	}

@@ -193,7 +193,6 @@ type op struct {
 	key, value string
 	remove     bool
 
-	done  bool
 	got   string
 	fail  *Failure
 	stamp uint64
@@ -254,11 +253,11 @@ func (r *rig) do(n *Node, o *op, id msg.OpID) {
 	r.t.Fatalf("%+v has no answer: %+v\n%s", o, o.fail, r.dump())
 }
 
-// whose is who owns the key, or n.
+// whose is who owns the key, and isn't frozen, or n.
 func (r *rig) whose(key string, n *Node) *Node {
 	at := r.c.Circle.OfKey(key)
 	for _, b := range r.boots {
-		if o := r.nodes[b]; o.own != nil && covers(o.own.claim.Span, at) {
+		if o := r.nodes[b]; o.own != nil && !r.frozen[b] && covers(o.own.claim.Span, at) {
 			return o
 		}
 	}

@@ -84,10 +84,10 @@ func covered(c place.Circle, s msg.Span, in []*holding) bool {
 	return len(missing) == 0
 }
 
-// follows tells whether c goes back to what h is: whoever has that, has all that c's
-// owner began with.
-func (n *Node) follows(c *msg.Claim, h *msg.Holding) bool {
-	return slices.ContainsFunc(c.Bases, func(b msg.Base) bool {
+// follows tells whether an item's claim goes back to what h is, and nothing was written
+// under it when the item was made: whoever has h, has all that its owner had then.
+func (n *Node) follows(it *msg.Item, h *msg.Holding) bool {
+	return it.Seq == 0 && slices.ContainsFunc(it.Claim.Bases, func(b msg.Base) bool {
 		return b.Term == h.Claim.Term && b.Config == h.Claim.Config && h.Seq >= b.Seq && within(n.c.Circle, h.Span, b.Span)
 	})
 }
@@ -142,7 +142,9 @@ func (n *Node) take(p *peer, number uint64, it *msg.Item) {
 		n.takeAdopt(p, number, it)
 	case msg.Drop:
 		for _, h := range n.carve(it.Span) {
-			if it.Claim.Owner == p.ref && h.Claim.Term.Compare(it.Claim.Term) <= 0 {
+			// The claim may be on less by now, and say nothing of what others have claimed since.
+			its := h.Claim.Owner == p.ref || within(n.c.Circle, h.Span, it.Claim.Span)
+			if its && it.Claim.Owner == p.ref && h.Claim.Term.Compare(it.Claim.Term) <= 0 {
 				n.trash = append(n.trash, h.Span)
 				h.Claim.Owner.Boot = 0 // nobody's
 			}
@@ -220,10 +222,11 @@ func (n *Node) takeBegin(p *peer, number uint64, it *msg.Item) {
 	n.clearNow(it.Span)
 	in := n.carve(it.Span)
 	// Who has all of a claim's base, or has all of it and is sent it again, has all
-	// there is while it is being filled.
+	// there is while it is being filled: unless something was written since, which it
+	// was not sent, since it was silent.
 	inherits := covered(n.c.Circle, it.Span, in)
 	for _, h := range in {
-		inherits = inherits && h.Complete && (h.Claim.Term == it.Claim.Term || n.follows(&it.Claim, &h.Holding))
+		inherits = inherits && h.Complete && (h.Claim.Term == it.Claim.Term && h.Seq == it.Seq || n.follows(it, &h.Holding))
 	}
 	n.keep(holding{
 		Holding: msg.Holding{Span: it.Span, Claim: it.Claim, Seq: it.Seq, Complete: inherits},
@@ -284,7 +287,7 @@ func (n *Node) takeAdopt(p *peer, number uint64, it *msg.Item) {
 	for _, h := range in {
 		// The sender goes on with its fills.
 		mine := h.Claim.Owner == p.ref && (h.Claim.Term == it.Claim.Term || slices.ContainsFunc(it.Claim.Bases, func(b msg.Base) bool { return b.Term == h.Claim.Term }))
-		ok = ok && (mine || h.Complete && h.fill == 0 && n.follows(&it.Claim, &h.Holding))
+		ok = ok && (mine || h.Complete && h.fill == 0 && n.follows(it, &h.Holding))
 	}
 	if !ok {
 		n.refuseItem(p, number, it.Span, nil)

@@ -192,9 +192,7 @@ func (n *Node) end(w *write) {
 	for n.writes.len() > 0 && (*n.writes.at(0)).done {
 		n.writes.pop()
 	}
-	if n.own != nil && n.own.handing != nil {
-		n.handOver()
-	}
+	n.ended = true
 }
 
 // expire forgets what has expired, a little at a time.
