@@ -286,6 +286,14 @@ func (n *Node) beginSupply(p *peer, it *msg.Item, h *msg.Holding) {
 	p.fills = append(p.fills, f)
 }
 
+// contested: somebody claims s. What was being fetched of it is asked for again.
+func (n *Node) contested(s msg.Span) {
+	if g := n.gap; g != nil && g.pieces != nil && len(overlap(n.c.Circle, g.span, s)) > 0 {
+		n.sometimes("another one claims a gap")
+		g.pieces, g.again = nil, n.runs
+	}
+}
+
 // supplied takes in what was wanted.
 func (n *Node) supplied(p *peer, it *msg.Item) {
 	if n.gap == nil {

@@ -255,6 +255,7 @@ func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, graves uint64
 		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot, Bare: above.Bare},
 	}}
 	n.gap, n.owes, n.joined = nil, false, true
+	n.digGraves()
 	for _, p := range n.order {
 		if p.passing != nil && len(overlap(n.c.Circle, *p.passing, s)) > 0 {
 			p.passing = nil

@@ -295,8 +295,17 @@ func (n *Node) receiveRefused(p *peer, m *msg.Refused) {
 		h.late = append(h.late, q.w)
 		q.w = nil
 	}
+	begun := func(s msg.Span) bool {
+		for i := range p.queue.all()[m.Number-p.acked:] {
+			it := &p.queue.at(int(m.Number-p.acked) + i).item
+			if it.Kind == msg.Begin && it.Purpose == msg.ToHold && within(n.c.Circle, s, it.Span) {
+				return true // and so what was refused will be in it
+			}
+		}
+		return false
+	}
 	for _, s := range overlap(n.c.Circle, h.span, m.Span) {
-		if !slices.ContainsFunc(h.fills, func(f *fill) bool { return within(n.c.Circle, s, f.span) && f.cursor == (data.Cursor{}) }) {
+		if !begun(s) {
 			n.fill(h, s)
 		}
 	}

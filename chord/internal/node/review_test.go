@@ -199,3 +199,51 @@ func TestDropOfWhatIsAnothers(t *testing.T) {
 		t.Fatal("dropped\n", r.dump())
 	}
 }
+
+// TestFillDuringFetch: who fetches a span to take it over, and is made a holder of it by
+// another one that was faster, fetches no more.
+func TestFillDuringFetch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	n := r.start("200", nil)
+	other := r.join("10", n)
+	r.whole(fillUp(r, 30))
+	p, c := n.peer(other.Self()), other.own.claim
+	best := msg.Holding{Span: c.Span, Claim: c, Complete: true}
+	n.gap = &gap{span: c.Span, pieces: []*piece{{span: c.Span, best: best, from: p.ref, want: 77}}}
+	c.Term.Number++
+	n.take(p, 0, &msg.Item{Kind: msg.Begin, Purpose: msg.ToTake, Span: c.Span, Claim: best.Claim, Nonce: 77})
+	n.take(p, 0, &msg.Item{Kind: msg.Begin, Span: c.Span, Claim: c, Nonce: 5})
+	n.take(p, 0, &msg.Item{Kind: msg.End, Purpose: msg.ToTake, Span: c.Span, Nonce: 77})
+	if h := n.holdAt(c.Span.To); h == nil || h.fill != 5 {
+		t.Fatalf("%+v", h)
+	}
+}
+
+// TestRefusedTogether: a holder that lacks everything is sent it once, however many
+// writes it refuses.
+func TestRefusedTogether(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	owner := r.start("200", nil)
+	holder := r.join("10", owner)
+	want := large(r, 60)
+	r.whole(want)
+	holder.unhold(owner.own.claim.Span)
+	before := owner.nonce
+	for i := range 100 {
+		key := fmt.Sprint("large", i%60)
+		if r.whose(key, nil) == owner {
+			want[key] = fmt.Sprint("new", i)
+			owner.Do(r.time(), &Call{Keys: [][]byte{[]byte(key)}, Exec: &op{key: key, value: want[key]}})
+			owner.Flush(r.time())
+		}
+	}
+	for _, o := range owner.Out() { // each in a frame of its own
+		r.wire = append(r.wire, parcel{r.now + time.Millisecond, owner.Self(), o.To, o.Message})
+	}
+	r.whole(want)
+	if fills := owner.nonce - before; fills > 3 {
+		t.Fatal(fills, "fills")
+	}
+}

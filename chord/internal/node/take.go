@@ -219,6 +219,7 @@ func (n *Node) takeBegin(p *peer, number uint64, it *msg.Item) {
 		n.refuseItem(p, number, it.Span, c)
 		return
 	}
+	n.contested(it.Span)
 	n.clearNow(it.Span)
 	in := n.carve(it.Span)
 	// Who has all of a claim's base, or has all of it and is sent it again, has all
