@@ -21,7 +21,7 @@ func (w *world) format(m any) string {
 	case *msg.Ping:
 		return fmt.Sprintf("ping %d %s", m.Sent, claim(m.Claim))
 	case *msg.Pong:
-		return fmt.Sprintf("pong %d promise %v full %v", m.Sent, m.Promise, m.Full)
+		return fmt.Sprintf("pong %d promise %v full %v leaving %v", m.Sent, m.Promise, m.Full, m.Leaving)
 	case *msg.Query:
 		return fmt.Sprintf("query %d %s", m.Nonce, span(m.Span))
 	case *msg.Holdings:

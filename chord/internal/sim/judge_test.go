@@ -127,7 +127,7 @@ func (w *world) quiet() {
 		return
 	}
 	w.resting = true
-	defer func() { w.resting = false }()
+	defer func() { w.resting = w.cfg.silent }()
 	end := w.net.Now() + settleWithin
 	const calm = time.Second
 	since := w.net.Now()
@@ -369,7 +369,7 @@ func (w *world) removedAfter(key string, s stamped) bool {
 func bear(t *testing.T, c config, what func(*world)) {
 	t.Helper()
 	t.Parallel()
-	n := uint64(4)
+	n := uint64(2)
 	if soaks() {
 		n = 200
 	}

@@ -64,6 +64,7 @@ type config struct {
 	limit     uint64 // bytes a node may hold
 	bulk      int    // large values written at the start, for fills to take a while
 	intense   bool   // much happens in a short time
+	silent    bool   // clients do nothing of their own accord
 	impatient bool   // clients repeat now and then before anybody can have answered
 	tagged    bool   // no writes without a number, which nobody could repeat
 	skew      time.Duration
@@ -251,6 +252,7 @@ func (w *world) report(t testing.TB) {
 
 // startClients starts them alone.
 func (w *world) startClients() {
+	w.resting = w.cfg.silent
 	for i := range w.cfg.clients {
 		w.net.Start(clientAddr(i))
 	}
