@@ -61,6 +61,7 @@ copies that other nodes have.`,
 		Args:              atMost(2, "N", "ID", "CONNECT"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			oneThread()
 			return chordError(runNode(cmd, g, f, args))
 		},
 	}

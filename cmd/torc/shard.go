@@ -184,8 +184,9 @@ func checkPort(flag, text string) error {
 	return nil
 }
 
-// oneThread keeps this process to one processor, as the sharded store's requirement
-// wants it of servers and master, unless the environment says how many.
+// oneThread keeps this process to one processor, unless the environment says how many:
+// as the sharded store's requirement wants it of servers and master, and as a chord
+// node, whose state is one goroutine's, costs least.
 func oneThread() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)

@@ -39,33 +39,36 @@ type Node struct {
 	succ  *peer   // see first
 	order []*peer // the same, in the order in which they came
 
-	call     *Call // being executed
-	parked   []*Call
-	unpark   bool
-	held     int
-	done     []*Call
-	writes   fifo[*write]      // unanswered, in order
-	pending  map[string]*write // the last unanswered one of each key
-	ended    bool              // a write has: what is frozen can be granted, perhaps
-	heldAt   time.Duration
-	nonce    uint64
-	woken    *asking // it has been frozen, and asks whether it still owns what it does
-	gap      *gap
-	merges   []merge // spans that wait to be compared
-	forked   fork    // what is to be compared elsewhere
-	tracing  uint64  // a lookup of its own
-	auditAt  time.Duration
-	audits   int
-	rivals   []Owned // whose claims were higher than this node's, the last ones
-	joined   bool
-	leaving  bool
-	owes     bool // it gave all that it had, and waits for the word that it is taken
-	left     bool
-	refused  error
-	expireAt time.Duration
-	tidyAt   time.Duration
-	counts   Counts
-	out      []Out
+	call    *Call // being executed
+	parked  []*Call
+	unpark  bool
+	held    int
+	done    []*Call
+	writes  fifo[*write]      // unanswered, in order
+	pending map[string]*write // the last unanswered one of each key
+	ended   bool              // a write has: what is frozen can be granted, perhaps
+	heldAt  time.Duration
+	nonce   uint64
+	woken   *asking // it has been frozen, and asks whether it still owns what it does
+	gap     *gap
+	merges  []merge // spans that wait to be compared
+	forked  fork    // what is to be compared elsewhere
+	tracing uint64  // a lookup of its own
+	auditAt time.Duration
+	audits  int
+	rivals  []Owned // whose claims were higher than this node's, the last ones
+	joined  bool
+	leaving bool
+	// stayUntil is when a node that is leaving goes, even if others count on it; 0: it
+	// has more to do.
+	stayUntil time.Duration
+	owes      bool // it gave all that it had, and waits for the word that it is taken
+	left      bool
+	refused   error
+	expireAt  time.Duration
+	tidyAt    time.Duration
+	counts    Counts
+	out       []Out
 }
 
 // owned is what a node owns.
@@ -117,7 +120,7 @@ func blank(c Config, now Time) *Node {
 	}
 	n := &Node{c: c, now: now, data: data.New(c.Circle), peers: make(map[ring.Ref]*peer), pending: make(map[string]*write)}
 	n.ring = ring.New(ring.Config{
-		Circle: c.Circle, Self: c.Self, Rand: c.Rand, List: c.List, Period: c.PingEvery, Jitter: c.PingEvery / 8,
+		Circle: c.Circle, Self: c.Self, Rand: c.Rand, List: c.List, Period: c.PingEvery, Jitter: c.PingEvery / 8, Calm: 4 * c.PingEvery,
 		Patience: c.silence(), Tries: 3, Remember: tombstone, Fingers: 4, WholeList: true, Bugs: c.Ring,
 	}, 0)
 	return n

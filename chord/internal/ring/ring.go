@@ -43,6 +43,10 @@ type Config struct {
 	// Period is the time from one round of stabilisation to the next, and Jitter by
 	// how much it is longer or shorter, by chance.
 	Period, Jitter time.Duration
+	// Calm, if not 0, takes the place of Period while nothing has changed for a while,
+	// in a ring that is larger than its lists. Whoever is noticed to be dead or new ends
+	// that.
+	Calm time.Duration
 	// Patience is how long a question waits for its answer: who hasn't answered by
 	// then counts as dead. Meanwhile it is asked Tries times, at equal distances, so
 	// that a lost message isn't taken for a death; 0: once.
@@ -90,6 +94,7 @@ type Ring struct {
 	notices []Ref     // of who thinks it is the predecessor, not looked at yet
 	hints   []Ref     // who may be a closer successor, not asked yet
 	round   time.Duration
+	changed time.Duration // when predecessor or list last did
 	nonce   uint64
 
 	join    *joining
@@ -235,8 +240,14 @@ func (r *Ring) Next() time.Duration {
 	return max(min(next, r.nextLookup()), r.now)
 }
 
+// calmAfter is how many calm rounds long nothing has to have changed.
+const calmAfter = 8
+
 func (r *Ring) nextRound() {
 	r.round = r.now + r.c.Period
+	if r.c.Calm > 0 && len(r.list) == r.c.List && r.now-r.changed > calmAfter*r.c.Calm {
+		r.round = r.now + r.c.Calm
+	}
 	if r.c.Jitter > 0 {
 		r.round += time.Duration(r.c.Rand.Int64N(int64(2*r.c.Jitter))) - r.c.Jitter
 	}
@@ -248,14 +259,14 @@ func (r *Ring) soon() { r.round = r.now }
 func (r *Ring) setPrdc(p Ref) {
 	if r.prdc != p {
 		r.prdc = p
-		r.out.Changed = true
+		r.changed, r.out.Changed = r.now, true
 	}
 }
 
 func (r *Ring) setList(list []Ref) {
 	if !slices.Equal(r.list, list) {
 		r.list = list
-		r.out.Changed = true
+		r.changed, r.out.Changed = r.now, true
 	}
 }
 
