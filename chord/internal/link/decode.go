@@ -63,7 +63,7 @@ func (d *decoder) message() msg.Message {
 		return &msg.Ping{Sent: int64(d.fixed()), Claim: d.claim()}
 	case wirePong:
 		m := &msg.Pong{Sent: int64(d.fixed())}
-		d.mask(&m.Promise, &m.Full)
+		d.mask(&m.Promise, &m.Full, &m.Leaving)
 		return m
 	case wireQuery:
 		return &msg.Query{Nonce: d.fixed(), Span: d.span()}

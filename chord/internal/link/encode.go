@@ -46,7 +46,7 @@ func appendMessage(b []byte, m msg.Message) []byte {
 	case *msg.Ping:
 		return appendClaim(appendFixed(append(b, byte(wirePing)), uint64(m.Sent)), &m.Claim)
 	case *msg.Pong:
-		return append(appendFixed(append(b, byte(wirePong)), uint64(m.Sent)), mask(m.Promise, m.Full))
+		return append(appendFixed(append(b, byte(wirePong)), uint64(m.Sent)), mask(m.Promise, m.Full, m.Leaving))
 	case *msg.Query:
 		return appendSpan(appendFixed(append(b, byte(wireQuery)), m.Nonce), &m.Span)
 	case *msg.Holdings:

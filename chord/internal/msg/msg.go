@@ -106,11 +106,12 @@ type Ping struct {
 
 // Pong answers. With Promise, who sends it won't take over anything that the owner
 // claims for a lease from when the Ping came; the owner counts from when it was Sent.
-// Full: it takes no more bytes.
+// Full: it takes no more bytes. Leaving: it is to hold no copies any more.
 type Pong struct {
 	Sent    int64
 	Promise bool
 	Full    bool
+	Leaving bool
 }
 
 // Query asks what the receiver has, or owns, of a span.

@@ -311,7 +311,7 @@ func (n *Node) supplied(p *peer, it *msg.Item) {
 			return
 		case it.Kind == msg.Begin:
 			n.clearNow(x.span)
-			x.begun, x.gen = true, n.beginFill(x.span)
+			x.begun, x.gen = true, n.beginFill(x.span, false)
 			n.unhold(x.span) // what is here is no longer what it was
 		case !x.begun:
 		case it.Kind == msg.Chunk:

@@ -41,6 +41,8 @@ func (n *Node) mind() {
 	case alone || !place.Inside(n.own.claim.Span.From, before.Place, self.Place):
 		n.own.handing = nil
 		n.seek(msg.Span{From: before.Place, To: n.own.claim.Span.From})
+	case n.peer(before).leaving: // it won't have it
+		n.gap, n.own.handing = nil, nil
 	default:
 		n.gap = nil
 		n.hand(n.peer(before), msg.Span{From: n.own.claim.Span.From, To: before.Place})
@@ -354,6 +356,33 @@ func (n *Node) takeGrant(p *peer, number uint64, it *msg.Item) {
 	n.assume(s, above, from, c.Graves, with)
 }
 
+// stays tells whether somebody counts on copies that this node holds: their owner has
+// it Drop them when there are as many without them. Not for ever, for it may fail to.
+func (n *Node) stays() bool {
+	if n.stayUntil == 0 {
+		n.stayUntil = n.runs + 10*n.c.silence()
+	}
+	if n.runs >= n.stayUntil {
+		return false
+	}
+	ask := n.runs >= n.auditAt
+	if ask {
+		n.auditAt = n.runs + n.c.PingEvery/2
+	}
+	stays := false
+	for i := range n.holds {
+		h := &n.holds[i]
+		if !n.alive(h.Claim.Owner) {
+			continue
+		}
+		stays = true
+		if ask {
+			n.send(h.Claim.Owner, &msg.Query{Span: h.Span})
+		}
+	}
+	return stays
+}
+
 // goesFirst tells whether, if both are leaving, a gives what it has to b, and not b to a.
 func goesFirst(a, b ring.Ref) bool { return a.Place.Compare(b.Place) < 0 }
 
@@ -373,6 +402,7 @@ func (n *Node) leave() {
 		// Who was to have it is dead, and may have served it before.
 		n.seek(msg.Span{From: before.Place, To: n.c.Self.Place})
 	case n.own == nil && (n.owes || len(n.forked.entries) > 0) && first != nil:
+	case n.own == nil && n.stays():
 	default:
 		n.goodbye(false)
 	}

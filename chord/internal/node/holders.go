@@ -56,8 +56,8 @@ func (n *Node) targets() (all []*peer) {
 		if len(all) == n.c.Replicas {
 			break
 		}
-		if !n.gone(r) {
-			all = append(all, n.peer(r))
+		if p := n.peer(r); !n.gone(r) && !p.leaving {
+			all = append(all, p)
 		}
 	}
 	return all

@@ -25,6 +25,7 @@ type peer struct {
 	granted  int64         // until when it promises this node not to take over, by Mono
 	promised int64         // until when this node promises it, by Mono
 	full     bool          // it takes no more bytes
+	leaving  bool          // it takes no more copies
 
 	// Items to it. The first of queue has the number acked+1.
 	queue   fifo[queued]
@@ -155,7 +156,7 @@ func (n *Node) ping(p *peer) {
 // pinged answers. Whoever claims what is another one's is told so, and gets no promise.
 func (n *Node) pinged(p *peer, m *msg.Ping) {
 	p.claim = m.Claim
-	a := &msg.Pong{Sent: m.Sent, Full: n.full(), Promise: true}
+	a := &msg.Pong{Sent: m.Sent, Full: n.full(), Promise: true, Leaving: n.leaving}
 	if !m.Claim.Owner.None() && (!n.agrees(p, &m.Claim) || n.vouches(p, m.Claim.Span)) {
 		a.Promise = false
 	}
@@ -179,6 +180,10 @@ func (n *Node) vouches(p *peer, s msg.Span) bool {
 
 func (n *Node) ponged(p *peer, m *msg.Pong) {
 	p.full = m.Full
+	if m.Leaving && !p.leaving {
+		p.leaving = true
+		n.arrange()
+	}
 	if !m.Promise {
 		return
 	}

@@ -247,3 +247,37 @@ func TestRefusedTogether(t *testing.T) {
 		t.Fatal(fills, "fills")
 	}
 }
+
+// TestLeavesCopiesBehind: when a node has left, all have as many copies as before. So
+// whoever dies next takes nothing along.
+func TestLeavesCopiesBehind(t *testing.T) {
+	t.Parallel()
+	for _, victim := range []string{"128", "250"} {
+		r := newRig(t, 8, 1)
+		leaver := r.start("192", nil)
+		nodes := map[string]*Node{"64": r.join("64", leaver), "128": r.join("128", leaver), "250": r.join("250", leaver)}
+		want := large(r, 200)
+		r.whole(want)
+		leaver.Leave(r.time())
+		r.until(10*time.Second, leaver.Left)
+		r.kill(nodes[victim])
+		r.whole(want)
+	}
+}
+
+// TestFillLeavesNoRecords: who is sent all that there is of a span has no record of a
+// write there that its owner doesn't know of, even if it had no entries.
+func TestFillLeavesNoRecords(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	owner := r.start("200", nil)
+	holder := r.join("10", owner)
+	r.whole(nil)
+	at := owner.Self().Place
+	holder.data.Record(msg.Record{Op: opID(5), Place: at, Stamp: 1})
+	owner.fill(owner.own.holders[0], owner.own.claim.Span)
+	r.run(100 * time.Millisecond)
+	if _, known, _ := holder.data.Recall(opID(5)); known || !holder.holdAt(at).Complete {
+		t.Fatal(known, r.dump())
+	}
+}

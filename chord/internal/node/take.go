@@ -231,14 +231,17 @@ func (n *Node) takeBegin(p *peer, number uint64, it *msg.Item) {
 	}
 	n.keep(holding{
 		Holding: msg.Holding{Span: it.Span, Claim: it.Claim, Seq: it.Seq, Complete: inherits},
-		fill:    it.Nonce, gen: n.beginFill(it.Span),
+		fill:    it.Nonce, gen: n.beginFill(it.Span, inherits),
 	})
 }
 
 // beginFill returns the generation of what comes for s; 0 if there is nothing that it
-// could be told from, so that a million new entries need not be looked through.
-func (n *Node) beginFill(s msg.Span) uint64 {
-	if n.data.Count(s) == 0 {
+// could be told from, so that a million new entries need not be looked through. Unless
+// what is there is needed meanwhile, that is so as soon as there are no entries: records
+// and tombstones go at once.
+func (n *Node) beginFill(s msg.Span, needed bool) uint64 {
+	if !needed && n.data.Count(s) == 0 {
+		n.data.Drop(s)
 		return 0
 	}
 	return n.data.Begin()
