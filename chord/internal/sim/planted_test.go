@@ -30,8 +30,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		t.Run(bug.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range bug.within {
-				if w := bug.run(seed+1, bug.bugs); w.failed() {
-					t.Logf("seed %d: %.300s", seed+1, w.errs[0])
+				if w := bug.run(*firstSeed+seed, bug.bugs); w.failed() {
+					t.Logf("seed %d: %.300s", *firstSeed+seed, w.errs[0])
 					return
 				}
 			}
