@@ -65,6 +65,7 @@ type config struct {
 	bulk      int    // large values written at the start, for fills to take a while
 	intense   bool   // much happens in a short time
 	silent    bool   // clients do nothing of their own accord
+	anyFinger bool   // fingers are not looked at
 	impatient bool   // clients repeat now and then before anybody can have answered
 	tagged    bool   // no writes without a number, which nobody could repeat
 	skew      time.Duration

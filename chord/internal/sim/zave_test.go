@@ -100,7 +100,7 @@ func (w *world) principled(n *process) bool {
 func churn(seed uint64, b bugs, trace io.Writer) *world {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	w := settled(config{
-		seed: seed, trace: trace, nodes: 8, bits: 8, list: 1 + rng.IntN(3), clients: 1, silent: true, bugs: b, latency: quickly,
+		seed: seed, trace: trace, nodes: 8, bits: 8, list: 1 + rng.IntN(3), clients: 1, silent: true, anyFinger: true, bugs: b, latency: quickly,
 	})
 	var newest simnet.Addr
 	for range 60 {
@@ -115,10 +115,14 @@ func churn(seed uint64, b bugs, trace io.Writer) *world {
 		}
 		if w.principled(n) {
 			newest = ""
-			if rng.IntN(2) == 0 {
+			switch rng.IntN(4) {
+			case 0:
 				w.failNode(n.addr)
-			} else {
+			case 1:
 				w.kill(n.addr)
+			default: // nobody is told
+				w.goneFor[n.addr] = true
+				w.net.Freeze(n.addr)
 			}
 		}
 		for range 1 + rng.IntN([]int{5, 50, 150}[rng.IntN(3)]) {
