@@ -252,7 +252,10 @@ func (n *Node) assume(s msg.Span, above msg.Term, from []msg.Base, graves uint64
 	if old != nil {
 		graves = max(graves, old.claim.Graves)
 	}
-	n.own = &owned{claim: msg.Claim{
+	for _, p := range n.order {
+		p.granted = 0
+	}
+	n.own = &owned{since: n.now.Mono, claim: msg.Claim{
 		Span: s, Owner: n.c.Self, Config: 1, Graves: graves, Bases: from[:min(len(from), msg.MaxBases)],
 		Term: msg.Term{Number: above.Number + 1, Boot: n.c.Self.Boot, Bare: above.Bare},
 	}}

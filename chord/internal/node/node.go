@@ -74,6 +74,7 @@ type Node struct {
 // owned is what a node owns.
 type owned struct {
 	claim   msg.Claim
+	since   int64  // when it was claimed, by Mono: promises asked for before are for less
 	seq     uint64 // its last write's
 	holders []*holder
 	handing *handing // a part of it is being given to somebody

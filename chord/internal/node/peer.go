@@ -184,8 +184,8 @@ func (n *Node) ponged(p *peer, m *msg.Pong) {
 		p.leaving = true
 		n.arrange()
 	}
-	if !m.Promise {
-		return
+	if !m.Promise || n.own == nil || m.Sent < n.own.since {
+		return // it is for nothing, or for less than is claimed by now
 	}
 	until := m.Sent + int64(n.c.Lease-n.c.margin())
 	if until > p.granted {

@@ -281,3 +281,27 @@ func TestFillLeavesNoRecords(t *testing.T) {
 		t.Fatal(known, r.dump())
 	}
 }
+
+// TestPromiseIsForAClaim: what was promised to a node before it claimed a span is not
+// for that span.
+func TestPromiseIsForAClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	n := r.start("200", nil)
+	first := r.join("10", n)
+	r.whole(nil)
+	p := n.peer(first.Self())
+	if !n.mayServe() {
+		t.Fatal("no promise")
+	}
+	asked := n.now.Mono
+	r.now += time.Millisecond
+	n.at(r.time())
+	n.raise(n.own.claim.Term)
+	if n.ponged(p, &msg.Pong{Sent: asked, Promise: true}); n.mayServe() {
+		t.Fatal("it serves what nothing is promised for")
+	}
+	if n.ponged(p, &msg.Pong{Sent: n.now.Mono, Promise: true}); !n.mayServe() {
+		t.Fatal("it doesn't serve")
+	}
+}
