@@ -14,7 +14,9 @@ var places = []string{
 	"answer moved", "answer unavailable", "answer unknown", "answer forgotten", "repeat answered",
 	"refused by the dead", "joins by another",
 
-	"a fetch is stuck", "a gap has an owner", "a gap is fetched", "a holder lacks what it should have", "deposed",
-	"deposed with writes of its own", "grant refused", "nobody has all of a gap", "refuses a grant", "repeat",
-	"repeat of what was answered before", "suspected", "suspected and alive", "two owners meet",
+	"a bare claim gives way", "a fetch is stuck", "a gap has an owner", "a gap is fetched",
+	"a holder lacks what it should have", "another one claims a gap", "dead and alive", "deposed",
+	"deposed with writes of its own", "grant refused", "nobody has all of a gap", "promised to another one",
+	"refuses a grant", "repeat", "repeat of what was answered before", "suspected", "suspected and alive",
+	"two owners meet", "what was wanted is another one's by now",
 }
