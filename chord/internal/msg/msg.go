@@ -131,8 +131,8 @@ type Holdings struct {
 // Deposed says that there is a higher claim on a part of what the receiver owns.
 type Deposed struct{ Claim Claim }
 
-// Bye says that the sender leaves the ring: it has Handed over all that it had, or it
-// has Failed, and hands over nothing.
+// Bye says that the sender leaves the ring: it has handed over all that it had, or, if it
+// has Failed, hands over nothing.
 type Bye struct {
 	Failed bool
 	// Between are its predecessor and its successors, who are neighbours now.
@@ -179,8 +179,7 @@ const (
 	Adopt
 	// Drop: the receiver holds no copies of Span under Claim any more.
 	Drop
-	// Grant: the receiver owns Span. Claim is what the sender had; Holders have all
-	// of it, too. The new term is one above Claim.Term.
+	// Grant: the receiver owns Span under Claim; Holders have all of it, too.
 	Grant
 	// Want asks the receiver to send what it has of Span, for Nonce.
 	Want

@@ -34,9 +34,9 @@ const (
 	// DefaultWindow is how many bytes of fills may be on their way to one node: so
 	// little that a write behind them waits for milliseconds only.
 	DefaultWindow = 256 << 10
-	// tombstones are kept as long as a lost node is remembered.
+	// tombstone is how long one is kept, and how long a lost node is remembered.
 	tombstone = 24 * time.Hour
-	// empty is how long a span is asked for that nobody has before it is taken empty.
+	// emptyAfter is how long a span is asked for that nobody has before it is taken empty.
 	emptyAfter = 2 * time.Second
 )
 

@@ -3,13 +3,13 @@
 // starts no goroutine, so that thousands of them run in one test and the very same
 // code in each process.
 //
-//	               calls ──>┌──────────────────────────────┐──> calls that are done
+//	                  calls ──>┌──────────────────────────────┐──> calls that are done
 //	messages of other nodes ──>│ call, write   what is owned  │
-//	     Up, Down, Tick ──>│ holders       copies of it   │──> messages to other nodes
-//	                        │ take          copies held    │
-//	                        │ gap, handoff  whose is it?   │──> what lookups found
-//	                        │ ring.Ring     who is where?  │
-//	                        └──────────────────────────────┘
+//	         Up, Down, Tick ──>│ holders       copies of it   │──> messages to other nodes
+//	                           │ take          copies held    │
+//	                           │ gap, handoff  whose is it?   │──> what lookups found
+//	                           │ ring.Ring     who is where?  │
+//	                           └──────────────────────────────┘
 //
 // # What a node owns
 //
@@ -22,7 +22,7 @@
 //     and granted, under a higher term (handoff.go).
 //   - The predecessor is before the span: what is between is the node's to take over.
 //     It asks all in its list what they have, and claims the best of it (gap.go).
-//   - There is a higher claim: the node gives up what that covers (deposed.go).
+//   - There is a higher claim: the node gives up what that covers (awake.go).
 //
 // # A write
 //

@@ -156,6 +156,9 @@ func (n *Node) ping(p *peer) {
 // pinged answers. Whoever claims what is another one's is told so, and gets no promise.
 func (n *Node) pinged(p *peer, m *msg.Ping) {
 	p.claim = m.Claim
+	if o := n.own; o != nil { // who is lost to p may have been who took this node's span over
+		o.claim.Graves = max(o.claim.Graves, m.Claim.Graves)
+	}
 	a := &msg.Pong{Sent: m.Sent, Full: n.full(), Promise: true, Leaving: n.leaving}
 	if !m.Claim.Owner.None() && (!n.agrees(p, &m.Claim) || n.vouches(p, m.Claim.Span)) {
 		a.Promise = false

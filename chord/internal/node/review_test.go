@@ -305,3 +305,18 @@ func TestPromiseIsForAClaim(t *testing.T) {
 		t.Fatal("it doesn't serve")
 	}
 }
+
+// TestGravesSpread: that somebody is lost who may come back is known to nodes that don't
+// know that one, so that what is removed there doesn't come back with it.
+func TestGravesSpread(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8, 1)
+	n := r.start("200", nil)
+	other := r.join("10", n)
+	r.whole(nil)
+	other.own.claim.Graves = n.micros() + 1e9
+	r.run(time.Second)
+	if n.own.claim.Graves != other.own.claim.Graves {
+		t.Fatal(n.own.claim.Graves)
+	}
+}
