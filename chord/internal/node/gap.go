@@ -133,6 +133,12 @@ func (n *Node) gapAsking() *asking {
 func (n *Node) askAgain() {
 	if a := n.woken; a != nil && n.answered(a) {
 		n.woken = nil
+		for _, w := range n.unsure {
+			if !w.done {
+				n.answer(w)
+			}
+		}
+		n.unsure = nil
 		n.unpark = true
 		n.ping(n.first())
 	}

@@ -65,6 +65,7 @@ func (n *Node) hand(p *peer, s msg.Span) {
 	}
 	if !within(n.c.Circle, s, h.span) { // it was to be given another part
 		n.discharge(h)
+		n.configure()
 		return
 	}
 	o.handing.frozen = h.complete() && !p.full

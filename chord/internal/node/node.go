@@ -49,7 +49,8 @@ type Node struct {
 	ended   bool              // a write has: what is frozen can be granted, perhaps
 	heldAt  time.Duration
 	nonce   uint64
-	woken   *asking // it has been frozen, and asks whether it still owns what it does
+	woken   *asking  // it has been frozen, and asks whether it still owns what it does
+	unsure  []*write // that all holders have, and that wait for what the asking brings
 	gap     *gap
 	merges  []merge // spans that wait to be compared
 	forked  fork    // what is to be compared elsewhere

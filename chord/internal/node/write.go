@@ -165,6 +165,16 @@ func (n *Node) confirmed(w *write) {
 	if w.waiting--; w.waiting > 0 {
 		return
 	}
+	if n.woken != nil && !n.c.Bugs.NoAsking {
+		// The span may have been copied, for somebody else to own, before w went out.
+		n.unsure = append(n.unsure, w)
+		return
+	}
+	n.answer(w)
+}
+
+// answer lets the calls go that waited for w.
+func (n *Node) answer(w *write) {
 	n.end(w)
 	for _, c := range w.calls {
 		n.release(c)
