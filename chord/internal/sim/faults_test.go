@@ -33,7 +33,12 @@ func (w *world) contactFor(n *process) *process {
 	if len(well) > 0 {
 		all = well
 	}
-	if len(all) == 0 {
+	if len(all) == 0 { // of those who are on their way one founds a ring, the first
+		for _, a := range w.nodes[:slices.Index(w.nodes, n.addr)] {
+			if o := w.runs[a]; o != nil && w.net.Up(a) && !w.goneFor[a] && !o.going {
+				return o
+			}
+		}
 		return nil
 	}
 	return all[n.port.Rand().IntN(len(all))]
