@@ -281,7 +281,7 @@ func TestLoss(t *testing.T) {
 			for _, m := range l.nodes {
 				l.must(m.Host().Lose(float64(percent) / 100))
 			}
-			<-time.After(3 * time.Second) // the fault itself
+			<-time.After(2 * time.Second) // the fault itself
 			for _, m := range l.nodes {
 				l.must(m.Host().Lose(0))
 			}

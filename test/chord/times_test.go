@@ -22,7 +22,7 @@ const (
 // nothing else to do.
 func TestRepairTimes(t *testing.T) {
 	l := start(t, cluster.Options{}, 8, 1, timedPairs)
-	for range times(2) {
+	for range times(1) {
 		for _, name := range []string{"SIGKILL", "fail"} {
 			victim := l.nodes[3]
 			keys := l.keysOf(victim, 64)
@@ -52,7 +52,7 @@ func TestRepairTimes(t *testing.T) {
 // remove and read.
 func TestJoinUnderLoad(t *testing.T) {
 	l := start(t, cluster.Options{}, 4, 1, timedPairs)
-	for range times(2) {
+	for range times(1) {
 		d := l.load()
 		<-time.After(200 * time.Millisecond) // of load before
 		from := d.now()
