@@ -36,6 +36,9 @@ const (
 	DefaultWindow = 256 << 10
 	// tombstone is how long one is kept, and how long a lost node is remembered.
 	tombstone = 24 * time.Hour
+	// trace is how long there is one in any case: who was cut off when it had just joined
+	// is remembered by nobody.
+	trace = time.Minute
 	// emptyAfter is how long a span is asked for that nobody has before it is taken empty.
 	emptyAfter = 2 * time.Second
 )

@@ -126,6 +126,9 @@ func (n *Node) handOver() {
 	n.counts.HandOffs++
 	o.handing = nil
 	if n.c.Bugs.NoFreeze {
+		if !h.target {
+			n.discharge(h)
+		}
 		return // and goes on until it is told that the other one does
 	}
 	n.part(g.span, c)

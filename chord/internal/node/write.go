@@ -110,10 +110,7 @@ func (n *Node) number(at place.Place, e msg.Entry, refusal uint8) *write {
 func (n *Node) carryOut(e msg.Entry, r msg.Record) *write {
 	n.own.seq++
 	if e.Removed {
-		e.Expires = 0
-		if n.own.claim.Graves > n.micros() {
-			e.Expires = n.own.claim.Graves
-		}
+		e.Expires = max(n.own.claim.Graves, n.micros()+uint64(trace.Microseconds()))
 	}
 	it := msg.Item{Kind: msg.Write, Term: n.own.claim.Term, Seq: n.own.seq, Entry: e, Record: r}
 	n.apply(&it)

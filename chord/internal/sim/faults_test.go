@@ -47,7 +47,7 @@ func (w *world) contactFor(n *process) *process {
 // lives says whether a process still runs, frozen or not.
 func (w *world) lives(r ring.Ref) bool {
 	a := simnet.Addr(r.Addr)
-	return w.net.Up(a) && w.runs[a].self == r
+	return w.net.Up(a) && !w.goneFor[a] && w.runs[a].self == r
 }
 
 // refusedProcess ends a process whose identifier is taken, which must be so, and has it
