@@ -55,7 +55,7 @@ func startOn(t testing.TB, s *Server, l net.Listener) *process {
 	t.Cleanup(func() {
 		leave()
 		p.fail()
-		p.wait()
+		_ = p.wait()
 	})
 	return p
 }
@@ -88,7 +88,7 @@ func (p *process) kill() {
 		l.core.Flush(clock())
 		l.core.Out() // what it has to say stays unsaid
 	})
-	p.wait()
+	_ = p.wait()
 }
 
 func (p *process) awaitJoined() *process {

@@ -69,8 +69,8 @@ func (m *model) forget(before uint64) {
 	})
 }
 
-// expire removes what expires first, up to max.
-func (m *model) expire(now uint64, max int) {
+// expire removes what expires first, up to most.
+func (m *model) expire(now uint64, most int) {
 	var keys []string
 	for key, e := range m.entries {
 		if e.Expires != 0 && e.Expires <= now {
@@ -80,7 +80,7 @@ func (m *model) expire(now uint64, max int) {
 	slices.SortFunc(keys, func(a, b string) int {
 		return cmp.Or(cmp.Compare(m.entries[a].Expires, m.entries[b].Expires), m.circle.OfKey(a).Compare(m.circle.OfKey(b)), cmp.Compare(a, b))
 	})
-	for _, key := range keys[:min(max, len(keys))] {
+	for _, key := range keys[:min(most, len(keys))] {
 		delete(m.entries, key)
 	}
 }
@@ -290,9 +290,9 @@ func TestModel(t *testing.T) {
 			"sweep": func(t *rapid.T) {
 				span, generation := drawn{t, draw.circle}.span(), rapid.Uint64Range(0, m.begun).Draw(t, "generation")
 				m.remove(span, generation)
-				max := rapid.IntRange(1, 5).Draw(t, "max")
+				most := rapid.IntRange(1, 5).Draw(t, "max")
 				for at, done := (Cursor{}), false; !done; {
-					at, done = d.SweepSome(span, generation, at, max)
+					at, done = d.SweepSome(span, generation, at, most)
 				}
 			},
 			"drop": func(t *rapid.T) {

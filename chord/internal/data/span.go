@@ -126,10 +126,10 @@ func (d *Data) Sweep(span msg.Span, generation uint64) {
 	}
 }
 
-// SweepSome is a step of a Sweep, which looks at up to max entries beyond a cursor, and
+// SweepSome is a step of a Sweep, which looks at up to most entries beyond a cursor, and
 // with the last of them at all records; next is where to go on, until done.
-func (d *Data) SweepSome(span msg.Span, generation uint64, after Cursor, max int) (next Cursor, done bool) {
-	return d.prune(span, after, max, uint32(generation))
+func (d *Data) SweepSome(span msg.Span, generation uint64, after Cursor, most int) (next Cursor, done bool) {
+	return d.prune(span, after, most, uint32(generation))
 }
 
 // Drop removes all entries and records in a span.
@@ -138,19 +138,19 @@ func (d *Data) Drop(span msg.Span) {
 	}
 }
 
-// DropSome is a step of a Drop: it removes up to max entries, and with the last of them
+// DropSome is a step of a Drop: it removes up to most entries, and with the last of them
 // all records. It tells whether there may be more.
-func (d *Data) DropSome(span msg.Span, max int) (more bool) {
-	_, done := d.prune(span, Cursor{}, max, d.generation+1)
+func (d *Data) DropSome(span msg.Span, most int) (more bool) {
+	_, done := d.prune(span, Cursor{}, most, d.generation+1)
 	return !done
 }
 
 // prune removes what there is in a span of before a generation.
-func (d *Data) prune(span msg.Span, after Cursor, max int, generation uint32) (next Cursor, done bool) {
+func (d *Data) prune(span msg.Span, after Cursor, most int, generation uint32) (next Cursor, done bool) {
 	var old []*entry
 	next = after
 	w := d.walk(span, after)
-	for range max {
+	for range most {
 		e := w.next()
 		if e == nil {
 			d.pruneRecords(span, generation)

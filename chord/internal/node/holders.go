@@ -194,7 +194,7 @@ func (n *Node) pour(p *peer, fills *[]*fill) (more bool) {
 	}
 	f := (*fills)[0]
 	it := msg.Item{Kind: msg.Chunk, Purpose: f.purpose, Span: f.span, Nonce: f.number}
-	done := true
+	var done bool
 	if f.purpose == msg.ToMerge {
 		it.Entries, f.entries = f.entries[:min(64, len(f.entries))], f.entries[min(64, len(f.entries)):]
 		if len(f.entries) == 0 { // a record says that its entry came

@@ -173,7 +173,7 @@ func (w *world) addNode() simnet.Addr {
 // addKey makes a further key: at a node's place, just behind one, in another key's
 // place, anywhere, or no number at all.
 func (w *world) addKey() {
-	key := ""
+	var key string
 	node, _ := new(big.Int).SetString(w.at[w.nodes[w.rng.IntN(len(w.nodes))]].String(), 10)
 	switch i := len(w.keys); {
 	case i == 0:

@@ -117,9 +117,9 @@ func (r *ring) settled(ctx context.Context, members []*member) error {
 func (r *ring) await(ctx context.Context, m *member, lacks func(*chord.Status) string) error {
 	for {
 		s, err := r.admin.Status(ctx, m.Addr())
-		why := ""
 		if err == nil {
-			if why = lacks(&s); why == "" {
+			why := lacks(&s)
+			if why == "" {
 				return nil
 			}
 			err = errors.New(why)
