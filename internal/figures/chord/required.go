@@ -80,9 +80,13 @@ func measureRequired(ctx context.Context, dir string, starter Starter, e extent,
 					nodes, bits, replicas, m.started.Seconds(), m.memory, ms(median(m.lookup)), m.hops, ms(median(m.read)), ms(median(m.add)),
 					ms(median(m.answered)), ms(median(m.whole)), time.Since(began).Seconds(), m.load))
 			}
+			// What there is so far: large rings take long.
+			if err := writeRequired(dir, all); err != nil {
+				return err
+			}
 		}
 	}
-	return writeRequired(dir, all)
+	return nil
 }
 
 func measureRing(ctx context.Context, starter Starter, e extent, nodes, bits, replicas int) (m *measured, err error) {
