@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/torc-dht/torc/chord/internal/link"
 )
 
 const (
@@ -35,6 +37,8 @@ var (
 	ErrRingLives = errors.New("a ring lives here")
 	// ErrNoNode: no node of that identifier lives.
 	ErrNoNode = errors.New("no such node")
+	// ErrNobody: nobody listens at an address.
+	ErrNobody = link.ErrRefused
 	// ErrJoining: the node is on its way into the ring.
 	ErrJoining = errors.New("the node has not joined yet")
 )

@@ -215,11 +215,22 @@ func (l *nodeLife) enter(ctx context.Context, admin *chord.Admin) (err error) {
 	return nil
 }
 
-// fits checks that the contact is who it is to be, and of a ring that this node can be
-// of.
+// fits waits for the contact, and checks that it is who it is to be, and of a ring that
+// this node can be of.
 func (l *nodeLife) fits(ctx context.Context, admin *chord.Admin) error {
-	if err := awaitNodeAt(ctx, admin, chord.NodeName{ID: l.n.contact.ID, Addr: l.server.Contact}); err != nil {
-		return err
+	for {
+		err := awaitNodeAt(ctx, admin, chord.NodeName{ID: l.n.contact.ID, Addr: l.server.Contact})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, chord.ErrNobody) {
+			return err
+		}
+		select { // it may be just starting
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	info, err := admin.Info(ctx, l.server.Contact)
 	switch {
