@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	"github.com/torc-dht/torc/chord/internal/msg"
 	"github.com/torc-dht/torc/chord/internal/place"
@@ -16,6 +17,7 @@ type handing struct {
 	// frozen: nothing is executed there any more. It is granted when no write of it
 	// is unanswered.
 	frozen bool
+	since  time.Duration // when it might have been granted; of Bugs.NoFreeze
 }
 
 // mind compares what this node owns with where the ring says that it begins.
@@ -103,11 +105,17 @@ func (n *Node) handOver() {
 	if h == nil || !h.complete() {
 		return
 	}
-	if !n.c.Bugs.NoFreeze {
-		for _, w := range n.writes.all() {
-			if !w.done && covers(g.span, w.at) {
-				return
-			}
+	for _, w := range n.writes.all() {
+		if !w.done && covers(g.span, w.at) && !n.c.Bugs.NoFreeze {
+			return
+		}
+	}
+	if n.c.Bugs.NoFreeze { // it goes on for a while: see carryOut
+		if g.since == 0 {
+			g.since = n.runs
+		}
+		if n.runs-g.since < n.c.PingEvery {
+			return
 		}
 	}
 	c := msg.Claim{
@@ -125,12 +133,6 @@ func (n *Node) handOver() {
 	g.to.passing = &g.span
 	n.counts.HandOffs++
 	o.handing = nil
-	if n.c.Bugs.NoFreeze {
-		if !h.target {
-			n.discharge(h)
-		}
-		return // and goes on until it is told that the other one does
-	}
 	n.part(g.span, c)
 }
 
@@ -194,10 +196,6 @@ func bases(old []msg.Base, more ...msg.Base) []msg.Base {
 func (n *Node) granted(p *peer) {
 	if p.passing == nil {
 		return
-	}
-	if n.c.Bugs.NoFreeze && n.own != nil {
-		s := *p.passing
-		n.part(s, msg.Claim{Span: s, Owner: p.ref, Config: 1, Term: msg.Term{Number: n.own.claim.Term.Number + 1, Boot: p.ref.Boot, Bare: n.own.claim.Term.Bare}})
 	}
 	p.passing, n.owes = nil, false
 	n.unpark = true

@@ -116,6 +116,9 @@ func (n *Node) carryOut(e msg.Entry, r msg.Record) *write {
 	n.apply(&it)
 	w := &write{at: r.Place, key: e.Key, op: r.Op}
 	for _, h := range n.own.holders {
+		if g := n.own.handing; n.c.Bugs.NoFreeze && g != nil && g.frozen && g.to == h.peer && covers(g.span, w.at) {
+			continue
+		}
 		if covers(h.span, w.at) {
 			w.waiting++
 			h.peer.push(queued{item: it, w: w})
