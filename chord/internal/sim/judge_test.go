@@ -369,7 +369,7 @@ func (w *world) removedAfter(key string, s stamped) bool {
 func bear(t *testing.T, c config, what func(*world)) {
 	t.Helper()
 	t.Parallel()
-	n := uint64(2)
+	n := uint64(1)
 	if soaks() {
 		n = 200
 	}
