@@ -15,6 +15,7 @@ import (
 var (
 	firstSeed = flag.Uint64("node.seed", 1, "first seed")
 	seeds     = flag.Uint64("node.seeds", 20, "how many seeds")
+	bug       = flag.String("node.bug", "", "a mistake to make, of Bugs")
 )
 
 // TestOneAtATime has one thing after another happen to a ring, at any moment, while
@@ -33,8 +34,8 @@ func oneAtATime(t *testing.T, seed uint64) {
 	dice := rand.New(rand.NewPCG(seed, 3))
 	r := newRig(t, place.Circle([]int{5, 8, 160}[dice.IntN(3)]), 1+dice.IntN(3))
 	r.rand = dice
-	if *bugs != "" {
-		reflect.ValueOf(&r.c.Bugs).Elem().FieldByName(*bugs).SetBool(true)
+	if *bug != "" {
+		reflect.ValueOf(&r.c.Bugs).Elem().FieldByName(*bug).SetBool(true)
 	}
 	free := dice.Perm(32)
 	id := func() (s string) {
@@ -98,5 +99,3 @@ func oneAtATime(t *testing.T, seed uint64) {
 	}
 	r.whole(want)
 }
-
-var bugs = flag.String("node.bug", "", "a mistake to make")
